@@ -1,0 +1,13 @@
+import { S3Client } from '@aws-sdk/client-s3';
+
+/**
+ * `WHEN_REQUIRED`: the SDK's default would put a CRC32 of an empty body into presigned URLs, which then refuse every
+ * real one, and would demand trailers of streamed parts. S3 computes a checksum of its own for each object.
+ */
+export const s3Client = (options: { accelerate?: boolean } = {}): S3Client =>
+  new S3Client({
+    maxAttempts: 4,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    useAccelerateEndpoint: options.accelerate ?? false,
+  });

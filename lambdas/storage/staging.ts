@@ -1,0 +1,35 @@
+import { DeleteObjectsCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { type Bucket, unquoted } from './multipart.ts';
+
+/** Stores a chunk until the workflow assembles it. A chunk sent again replaces the former. */
+export async function stageChunk(
+  { client, bucketName }: Bucket,
+  key: string,
+  body: Uint8Array,
+): Promise<string> {
+  const { ETag } = await client.send(
+    new PutObjectCommand({ Bucket: bucketName, Key: key, Body: body, ContentLength: body.byteLength }),
+  );
+  return unquoted(ETag);
+}
+
+/** @throws S3's `NoSuchKey` when the chunk is not there */
+export async function readChunk({ client, bucketName }: Bucket, key: string): Promise<Uint8Array> {
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: bucketName, Key: key }));
+  if (!Body) throw new Error(`S3 answered without a body for ${key}.`);
+  return await Body.transformToByteArray();
+}
+
+/** DeleteObjects takes 1,000 keys at most; deleting what is not there succeeds. Deletions are free of charge. */
+export async function deleteObjects({ client, bucketName }: Bucket, keys: readonly string[]): Promise<void> {
+  for (let from = 0; from < keys.length; from += 1000) {
+    const { Errors } = await client.send(
+      new DeleteObjectsCommand({
+        Bucket: bucketName,
+        Delete: { Quiet: true, Objects: keys.slice(from, from + 1000).map((Key) => ({ Key })) },
+      }),
+    );
+    const failed = Errors?.[0];
+    if (failed) throw new Error(`S3 did not delete ${failed.Key}: ${failed.Code} ${failed.Message ?? ''}`);
+  }
+}

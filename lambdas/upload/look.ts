@@ -1,0 +1,165 @@
+import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import { type EventBus, putEvent } from '../events/put-event.ts';
+import { DETAIL_TYPES, eventDetail, isoTime, type UploadExpiredDetail } from '../events/upload-event.ts';
+import { pieceLength } from '../parts/geometry.ts';
+import { type PieceMark, readMarks } from '../parts/ledger.ts';
+import { complete, type RecordServices, recordStoredPieces } from '../parts/record.ts';
+import { type Bucket, isS3Error, listParts } from '../storage/multipart.ts';
+import { sweepStorage } from '../storage/sweep.ts';
+import { executionArn, startExecution } from '../workflow/execution.ts';
+import { recordFailure } from '../workflow/failure.ts';
+import { FIRST_LOOK_SECONDS, UploadEnded } from './lifecycle.ts';
+import { executionNameOf, isOpen, objectKey, type UploadRecord } from './record.ts';
+import { changeUpload } from './store.ts';
+
+export interface LookServices extends RecordServices {
+  readonly bucket: Bucket;
+  readonly eventBus: EventBus;
+  readonly bucketName: string;
+}
+
+/** While nothing changes, looks get rarer, up to this. */
+const SLOWEST_LOOK_SECONDS = 6 * 3600;
+
+/** What a look found and did; for the log. */
+export type Outcome = 'completing' | 'waiting' | 'expired' | 'failed' | 'swept' | 'running';
+
+/** One look of the watchdog at one upload. Every step may die and be done again at the next look. */
+export async function lookAfter(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  switch (upload.status) {
+    case 'uploading':
+      return isOpen(upload, now)
+        ? await lookAtOpen(services, upload, now)
+        : await expire(services, upload, now);
+    case 'completing':
+      return await lookAtCompleting(services, upload, now);
+    case 'expired':
+      return upload.announced ? await sweep(services, upload) : await expire(services, upload, now);
+    case 'failed':
+      return await sweep(services, upload);
+    case 'aborted':
+      return await sweep(services, upload);
+    case 'completed':
+      return await lookAtCompleted(services, upload, now);
+  }
+}
+
+/** All bytes there, and nobody left to say so? Then the completion starts from here. */
+async function lookAtOpen(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const { table } = services;
+  const { marks, bytes } = await readMarks(table, upload);
+  if (bytes === upload.totalSize) return await finish(services, upload, now);
+
+  const isQuiet = upload.lookedBytes === bytes;
+  if (isQuiet && upload.mode === 'presigned' && upload.s3UploadId) {
+    const unreported = await unreportedParts(services.bucket, upload, upload.s3UploadId, marks);
+    if (unreported.size > 0) {
+      const { status } = await recordStoredPieces(services, upload, unreported, now);
+      if (status !== 'uploading') return 'completing';
+    }
+  }
+  const looksWithoutChange = isQuiet ? (upload.looksWithoutChange ?? 0) + 1 : 0;
+  const pause = Math.min(FIRST_LOOK_SECONDS * 2 ** looksWithoutChange, SLOWEST_LOOK_SECONDS);
+  await changeUpload(table, upload, {
+    set: {
+      lookedBytes: bytes,
+      looksWithoutChange,
+      nextLook: Math.min(Math.floor(now / 1000) + pause, upload.expiresAt),
+    },
+    when: { status: ['uploading'] },
+  });
+  return 'waiting';
+}
+
+async function finish(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  try {
+    await complete(services, upload, now);
+    return 'completing';
+  } catch (error) {
+    if (error instanceof UploadEnded) return 'waiting';
+    throw error;
+  }
+}
+
+/** Parts that the browser stored and died before it could report. */
+async function unreportedParts(
+  bucket: Bucket,
+  upload: UploadRecord,
+  s3UploadId: string,
+  marks: ReadonlyMap<number, PieceMark>,
+): Promise<Map<number, PieceMark>> {
+  try {
+    const stored = await listParts(bucket, { key: objectKey(upload), s3UploadId });
+    return new Map(
+      stored
+        .filter(({ partNumber, size }) => !marks.has(partNumber) && size === pieceLength(upload, partNumber))
+        .map(({ partNumber, etag }) => [partNumber, etag]),
+    );
+  } catch (error) {
+    // Ended between our read and this call: the next look sees it as it is then.
+    if (isS3Error(error, 'NoSuchUpload')) return new Map();
+    throw error;
+  }
+}
+
+/** Completing without an execution, because its starter died? Then it is started; a dead one's end is recorded. */
+async function lookAtCompleting(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const { client, stateMachineArn } = services.stateMachine;
+  if (!(await startExecution(services.stateMachine, upload))) {
+    const { status, error, cause } = await client.send(
+      new DescribeExecutionCommand({ executionArn: executionArn(stateMachineArn, executionNameOf(upload)) }),
+    );
+    if (status === 'FAILED' || status === 'TIMED_OUT' || status === 'ABORTED') {
+      await recordFailure(services, upload, { error: error ?? status, cause: cause ?? '' }, now);
+      return 'failed';
+    }
+  }
+  await changeUpload(services.table, upload, {
+    set: { nextLook: Math.floor(now / 1000) + FIRST_LOOK_SECONDS },
+    when: { status: ['completing'], run: upload.run },
+  });
+  return 'running';
+}
+
+/** Abandoned or too old. First it is over, then it is cleaned up, then told; a death between is made good next time. */
+async function expire(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const { table, bucket, eventBus, bucketName } = services;
+  const expired =
+    upload.status === 'expired'
+      ? upload
+      : await changeUpload(table, upload, {
+          set: { status: 'expired' },
+          when: { status: ['uploading'], expiresAtMost: now },
+        });
+  if (!expired) return 'waiting';
+  const { bytes } = await readMarks(table, expired);
+  await sweepStorage(bucket, expired);
+  const detail: UploadExpiredDetail = {
+    ...eventDetail(expired, bucketName, `${executionNameOf(expired)}:expired`),
+    expiredAt: isoTime(expired.expiresAt),
+    receivedBytes: bytes,
+  };
+  await putEvent(eventBus, DETAIL_TYPES.expired, detail);
+  await changeUpload(table, expired, {
+    set: { announced: true, nextLook: Math.floor(now / 1000) + FIRST_LOOK_SECONDS },
+    when: { status: ['expired'] },
+  });
+  return 'expired';
+}
+
+/** Requests that were under way at the end are over by now, whatever they left behind. */
+async function lookAtCompleted(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const quietFrom = (upload.completedAt ?? 0) + FIRST_LOOK_SECONDS;
+  if (quietFrom * 1000 <= now) return await sweep(services, upload);
+  await changeUpload(services.table, upload, {
+    set: { nextLook: quietFrom },
+    when: { status: ['completed'] },
+  });
+  return 'waiting';
+}
+
+async function sweep({ table, bucket }: LookServices, upload: UploadRecord): Promise<Outcome> {
+  await sweepStorage(bucket, upload);
+  await changeUpload(table, upload, { set: { nextLook: undefined }, when: { status: [upload.status] } });
+  return 'swept';
+}
