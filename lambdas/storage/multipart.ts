@@ -3,7 +3,8 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
-  paginateListParts,
+  ListPartsCommand,
+  type ListPartsCommandOutput,
   type S3Client,
   UploadPartCommand,
   type UploadPartCommandInput,
@@ -85,14 +86,20 @@ export async function listParts(
   upload: MultipartUpload,
 ): Promise<StoredPart[]> {
   const parts: StoredPart[] = [];
-  const pages = paginateListParts(
-    { client },
-    { Bucket: bucketName, Key: upload.key, UploadId: upload.s3UploadId },
-  );
-  for await (const page of pages) {
-    for (const { PartNumber = 0, ETag, Size = 0 } of page.Parts ?? []) {
+  // Not the SDK's paginator: it follows a marker that S3 gives on the last page too, and so never ends.
+  let marker: string | undefined = '0';
+  while (marker !== undefined) {
+    const page: ListPartsCommandOutput = await client.send(
+      new ListPartsCommand({
+        Bucket: bucketName,
+        Key: upload.key,
+        UploadId: upload.s3UploadId,
+        PartNumberMarker: marker,
+      }),
+    );
+    for (const { PartNumber = 0, ETag, Size = 0 } of page.Parts ?? [])
       parts.push({ partNumber: PartNumber, etag: unquoted(ETag), size: Size });
-    }
+    marker = page.IsTruncated ? page.NextPartNumberMarker : undefined;
   }
   return parts;
 }

@@ -1,0 +1,73 @@
+/**
+ * The workflow behind an upload, as the local stack shows it. A deployed API has no `/_local`: there the upload's
+ * status is all that a page can see, and ops look into the Step Functions console.
+ */
+
+export interface WorkflowState {
+  readonly name: string;
+  readonly status: 'waiting' | 'running' | 'succeeded' | 'caught' | 'failed' | 'aborted';
+  /** Of a Map: how many items it has. */
+  readonly items?: number;
+}
+
+/** What EventBridge delivers, as far as the page reads it. */
+export interface UploadEvent {
+  readonly 'detail-type': string;
+  readonly detail: { readonly uploadId?: string; readonly bucket?: string };
+}
+
+/** What we read of `GET /_local/executions/{name}`. */
+interface Execution {
+  readonly status: string;
+  readonly states: readonly (WorkflowState & {
+    /** The Map that it is in. */
+    readonly map?: string;
+    readonly iterations?: { readonly total: number };
+  })[];
+}
+
+let isLocal: Promise<boolean> | undefined;
+
+/** Whether this page is served by the local stack. */
+export function hasLocalStack(): Promise<boolean> {
+  isLocal ??= fetch('/_local/executions?limit=1').then(
+    (answer) => answer.ok && (answer.headers.get('content-type') ?? '').includes('json'),
+    () => false,
+  );
+  return isLocal;
+}
+
+/** Undefined where there is no local stack, or the execution has not begun. */
+export async function fetchWorkflow(executionName: string): Promise<readonly WorkflowState[] | undefined> {
+  if (!(await hasLocalStack())) return undefined;
+  const answer = await fetch(`/_local/executions/${encodeURIComponent(executionName)}`);
+  return answer.ok ? milestones((await answer.json()) as Execution) : undefined;
+}
+
+/** The states worth showing: not those inside a Map, and in the end none that was not needed. */
+export function milestones({ status, states }: Execution): readonly WorkflowState[] {
+  return states
+    .filter(({ map }) => map === undefined)
+    .filter((state) => status === 'RUNNING' || (state.status !== 'waiting' && state.iterations?.total !== 0))
+    .map((state) => ({
+      name: state.name,
+      status: state.status,
+      ...(state.iterations ? { items: state.iterations.total } : {}),
+    }));
+}
+
+/** The completion event of an upload; it may lag behind the upload's status by a moment. */
+export async function fetchEvent(uploadId: string): Promise<UploadEvent | undefined> {
+  if (!(await hasLocalStack())) return undefined;
+  for (let look = 0; look < 10; look++) {
+    const answer = await fetch('/_local/events');
+    if (!answer.ok) return undefined;
+    const { events } = (await answer.json()) as { events: { event: UploadEvent }[] };
+    const found = events.findLast(
+      ({ event }) => event['detail-type'] === 'Upload Completed' && event.detail.uploadId === uploadId,
+    );
+    if (found) return found.event;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  return undefined;
+}

@@ -1,0 +1,81 @@
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
+import { EventBus } from 'aws-cdk-lib/aws-events';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Bucket } from 'aws-cdk-lib/aws-s3';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import type { Construct } from 'constructs';
+import { UploadEncryption } from './encryption.ts';
+import { ResumableUploads, type ResumableUploadsProps } from './resumable-uploads.ts';
+
+/** The construct's options, with names and ARNs in place of objects: all that a file can say. */
+export interface UploadsStackProps
+  extends Omit<
+    ResumableUploadsProps,
+    'alarms' | 'bucket' | 'bucketAccessLogs' | 'encryption' | 'eventBus' | 'logRetention' | 'table'
+  > {
+  readonly bucketName?: string;
+  readonly eventBusName?: string;
+  readonly bucketAccessLogsBucketName?: string;
+  /** The ARN of a key of yours, or `new`. @default none: encrypted by S3's and DynamoDB's own keys */
+  readonly kmsKey?: string;
+  readonly logRetentionDays?: RetentionDays;
+  readonly alarms?: boolean;
+  readonly alarmTopicArn?: string;
+}
+
+/** The whole of it as a stack of its own. Nothing in it has a fixed name, so that several fit into one account. */
+export class ResumableUploadsStack extends Stack {
+  readonly uploads: ResumableUploads;
+
+  constructor(scope: Construct, id: string, options: UploadsStackProps, props: StackProps = {}) {
+    super(scope, id, { description: 'Resumable uploads to S3', ...props });
+    this.uploads = new ResumableUploads(this, 'Uploads', this.propsOf(options));
+    for (const [name, value] of Object.entries(this.outputs())) new CfnOutput(this, name, value);
+  }
+
+  private outputs(): Record<string, { readonly value: string; readonly description: string }> {
+    const { apiUrl, bucket, table, stateMachine, eventBus } = this.uploads;
+    return {
+      ApiUrl: { value: apiUrl, description: 'Where clients upload' },
+      BucketName: { value: bucket.bucketName, description: 'Where completed files appear' },
+      TableName: { value: table.tableName, description: 'The state of uploads' },
+      StateMachineArn: { value: stateMachine.stateMachineArn, description: 'Completes uploads' },
+      EventBusName: {
+        value: eventBus.eventBusName,
+        description: 'Tells of completed, failed, expired uploads',
+      },
+      ConsoleUrl: { value: this.uploads.consoleUrl, description: 'Every completion, in the AWS console' },
+    };
+  }
+
+  private propsOf(options: UploadsStackProps): ResumableUploadsProps {
+    const {
+      bucketName,
+      eventBusName,
+      bucketAccessLogsBucketName,
+      kmsKey,
+      logRetentionDays,
+      alarms,
+      alarmTopicArn,
+      ...props
+    } = options;
+    return {
+      ...props,
+      ...(bucketName && { bucket: Bucket.fromBucketName(this, 'OwnBucket', bucketName) }),
+      ...(eventBusName && { eventBus: EventBus.fromEventBusName(this, 'OwnEventBus', eventBusName) }),
+      ...(bucketAccessLogsBucketName && {
+        bucketAccessLogs: Bucket.fromBucketName(this, 'BucketAccessLogs', bucketAccessLogsBucketName),
+      }),
+      ...(kmsKey && {
+        encryption: UploadEncryption.kms(
+          kmsKey === 'new' ? undefined : Key.fromKeyArn(this, 'OwnKey', kmsKey),
+        ),
+      }),
+      ...(logRetentionDays && { logRetention: logRetentionDays }),
+      ...((alarms || alarmTopicArn) && {
+        alarms: alarmTopicArn ? { topic: Topic.fromTopicArn(this, 'AlarmTopic', alarmTopicArn) } : {},
+      }),
+    };
+  }
+}

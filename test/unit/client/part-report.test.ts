@@ -1,0 +1,63 @@
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { PartReport } from '../../../client/part-report.ts';
+
+beforeEach(() => {
+  jest.useFakeTimers();
+});
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+const part = (partNumber: number) => ({ partNumber, etag: `"${partNumber}"` });
+
+function setUp(isLast = () => false) {
+  const sent: number[][] = [];
+  const report = new PartReport({
+    send: async (parts) => {
+      sent.push(parts.map(({ partNumber }) => partNumber));
+      return sent.length;
+    },
+    isLast,
+  });
+  return { report, sent };
+}
+
+test('gathers parts for two seconds', async () => {
+  const { report, sent } = setUp();
+  const first = report.add(part(1));
+  jest.advanceTimersByTime(1500);
+  void report.add(part(2));
+  expect(sent).toEqual([]);
+  jest.advanceTimersByTime(500);
+  expect(sent).toEqual([[1, 2]]);
+  expect(await first).toBe(1);
+});
+
+test('does not wait when twenty have gathered, nor for company that will not come', () => {
+  const { report, sent } = setUp();
+  for (let number = 1; number <= 20; number++) void report.add(part(number));
+  expect(sent.map((numbers) => numbers.length)).toEqual([20]);
+  const last = setUp(() => true);
+  void last.report.add(part(1));
+  expect(last.sent).toEqual([[1]]);
+});
+
+test('a failed report fails its own parts only', async () => {
+  let fail = true;
+  const report = new PartReport({
+    send: async () => {
+      if (fail) throw new Error('refused');
+      return 'ok';
+    },
+    isLast: () => true,
+  });
+  await expect(report.add(part(1))).rejects.toThrow('refused');
+  fail = false;
+  expect(await report.add(part(2))).toBe('ok');
+});
+
+test('sends nothing when nothing has gathered', () => {
+  const { report, sent } = setUp();
+  report.flush();
+  expect(sent).toEqual([]);
+});
