@@ -6,6 +6,14 @@ const project = (name, extra = {}) => ({
   ...extra,
 });
 
+/** Real engines start once for all suites, where they are asked for. */
+const engines = {
+  globalSetup: '<rootDir>/test/engines/global-setup.ts',
+  globalTeardown: '<rootDir>/test/engines/global-teardown.ts',
+};
+
 export default {
-  projects: [project('unit'), project('infra'), project('integration'), project('browser')],
+  // Generous: a slow machine is no failure; what hangs is still found.
+  testTimeout: 60_000,
+  projects: [project('unit'), project('infra'), project('integration', engines), project('browser')],
 };

@@ -6,7 +6,7 @@
  * means that it ran: Lambda's queue of asynchronous events, with its retries, is part of the delivery here, because
  * the one in the function pool does not outlive the process.
  */
-import { createDeliveries } from './events/deliveries.ts';
+import { createDeliveries, type DeadLetter } from './events/deliveries.ts';
 import { type EventEnvelope, envelopeOf, type ServiceEvent } from './events/envelope.ts';
 import { type DeliveryStatus, type LoggedEvent, openEventLog } from './events/log.ts';
 import { readEntries } from './events/put-events.ts';
@@ -14,6 +14,7 @@ import { type Rule, readRules } from './events/rules.ts';
 import type { CallAws } from './states/integrations.ts';
 import { AwsError, type Clock, type JsonEngine, type LocalTemplate } from './types.ts';
 
+export type { DeadLetter } from './events/deliveries.ts';
 export type { EventEnvelope, ServiceEvent } from './events/envelope.ts';
 export type { DeliveryStatus } from './events/log.ts';
 
@@ -26,10 +27,8 @@ export interface EventsOptions {
   readonly call: CallAws;
   /** Pauses before an event is tried again, in ms; Lambda waits a minute, then two. @default [1000, 2000] */
   readonly retryDelaysMs?: readonly number[];
-  /** Delivers every event twice, as EventBridge may do at any time. @default false */
-  readonly duplicate?: boolean;
-  /** A seed: deliveries are held back for a moment and go out in random order. @default in order */
-  readonly shuffle?: number;
+  /** Takes events that were given up, where a DeadLetterConfig names a queue. @default they are only in `dead()` */
+  readonly deadLetter?: (letter: DeadLetter) => void;
   /** How often schedules look at the stack's clock, in ms of real time; 0 for never. @default 1000 */
   readonly lookEveryMs?: number;
   /** Told of deliveries that were given up, one line. @default console.error */
@@ -58,6 +57,14 @@ export interface EventView {
   readonly deliveries: readonly DeliveryView[];
 }
 
+/** What EventBridge may do at any time, to be provoked. */
+export interface Disorder {
+  /** Every event is delivered twice. @default false */
+  readonly duplicate?: boolean;
+  /** A seed: deliveries are held back for a moment and go out in random order. @default in order */
+  readonly shuffle?: number;
+}
+
 export interface Events {
   readonly engine: JsonEngine;
   /** Puts an AWS service's own event on the default bus. It is on disk when this returns. */
@@ -70,6 +77,8 @@ export interface Events {
    * @throws AwsError ResourceNotFoundException (404)
    */
   runSchedule(name: string): Promise<readonly DeliveryView[]>;
+  /** From now on; replaces what was set before. */
+  disturb(disorder: Disorder): void;
   /** Starts the schedules that are due, each once; their names. Also done every `lookEveryMs`. */
   runDueSchedules(): readonly string[];
   /** For `GET /_local/events?after=`: oldest first, 1,000 at most. */
@@ -94,10 +103,12 @@ export function createEvents(options: EventsOptions): Events {
     lookEveryMs = 1000,
     log = console.error,
   } = options;
-  const { duplicate = false, shuffle } = options;
   const rules = readRules(template);
   const eventLog = openEventLog(options.dir);
-  const deliveries = createDeliveries({ rules, eventLog, call, retryDelaysMs, shuffle, log });
+  const { deadLetter = () => {} } = options;
+  const now = () => clock.now();
+  const deliveries = createDeliveries({ rules, eventLog, call, retryDelaysMs, now, deadLetter, log });
+  let duplicate = false;
 
   /** Keeps an event and starts to deliver it. */
   const accept = (bus: string, event: EventEnvelope, matching: readonly Rule[]) => {
@@ -174,12 +185,16 @@ export function createEvents(options: EventsOptions): Events {
       await over;
       return eventLog.list(logged.seq - 1, 1).flatMap((done) => view(done).deliveries);
     },
+    disturb(disorder) {
+      duplicate = disorder.duplicate ?? false;
+      deliveries.shuffle(disorder.shuffle);
+    },
     runDueSchedules,
     list: ({ after = 0, limit = 1000 } = {}) => ({
       events: eventLog.list(after, Math.min(limit, 1000)).map(view),
     }),
     dead: () => eventLog.dead().map(view),
-    idle: deliveries.idle,
+    idle: () => deliveries.idle(),
     async close() {
       clearInterval(timer);
       await deliveries.close();

@@ -1,3 +1,5 @@
+import { formatTime } from './times.ts';
+
 interface BusEvent {
   readonly seq: number;
   readonly bus: string;
@@ -5,7 +7,7 @@ interface BusEvent {
     readonly source?: string;
     readonly 'detail-type'?: string;
     readonly time?: string;
-    readonly detail?: { readonly uploadId?: string; readonly name?: string };
+    readonly detail?: { readonly uploadId?: string; readonly name?: string; readonly status?: string };
   };
   readonly matchedRules: readonly string[];
 }
@@ -51,11 +53,13 @@ function drawEvent({ bus, event, matchedRules }: BusEvent): HTMLLIElement {
     part.className = className;
     part.textContent = text;
   };
-  add('event-type', event['detail-type'] ?? '');
-  add('quiet', event.detail?.uploadId ?? event.detail?.name ?? '');
-  add('quiet', event.time ? new Date(event.time).toLocaleTimeString('en-GB') : '');
+  item.dataset.source = event.source;
+  const { uploadId, name, status } = event.detail ?? {};
+  add('event-type', [event['detail-type'], uploadId ? undefined : status].filter(Boolean).join(': '));
+  add('quiet when', event.time ? formatTime(Date.parse(event.time), Date.now()) : '');
+  add('quiet small', uploadId ?? name ?? '');
   add(
-    'quiet',
+    'quiet small when',
     `${bus} · ${matchedRules.length > 0 ? `matched ${matchedRules.join(', ')}` : 'no rule matched'}`,
   );
   const body = disclosure.appendChild(document.createElement('pre'));

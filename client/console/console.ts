@@ -64,6 +64,11 @@ const applyFilter = (): void =>
 find('#search').addEventListener('input', applyFilter);
 find('#status').addEventListener('change', applyFilter);
 find('.filters').addEventListener('submit', (event) => event.preventDefault());
+const showOnlyUploads = (): void => {
+  find('#bus').classList.toggle('hide-workflow', find<HTMLInputElement>('#only-uploads').checked);
+};
+find('#only-uploads').addEventListener('change', showOnlyUploads);
+showOnlyUploads();
 addEventListener('hashchange', () => void showRoute());
 void showRoute();
 void refreshForever();

@@ -62,7 +62,7 @@ export const END = '\nend';
 
 const STATE = { width: 220, height: 52 };
 const ROUND = { width: 64, height: 28 };
-const GROUP = { padding: 20, head: 44 };
+const GROUP = { padding: 20, head: 58 };
 const GAP = { x: 36, y: 40 };
 /** Room for an arrow that passes a layer. */
 const PASSING_WIDTH = 24;

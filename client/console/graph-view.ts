@@ -39,8 +39,10 @@ export class GraphView {
       if (name === START || name === END) continue;
       element.setAttribute('aria-label', describe(name, states.get(name)));
       element.setAttribute('aria-pressed', String(name === chosen));
-      const note = element.querySelector('.note');
-      if (note) note.textContent = noteOf(states.get(name));
+      const note = noteOf(states.get(name));
+      const text = element.querySelector('.note');
+      if (text && text.textContent !== note) text.textContent = note;
+      element.classList.toggle('noted', note !== '');
     }
     const taken = pathTaken(execution.events);
     for (const { edge, path } of this.#edges)
@@ -79,9 +81,9 @@ export class GraphView {
       text(name === START ? 'Start' : 'End', height / 2, 'name');
       group.setAttribute('aria-hidden', 'true');
     } else {
-      const middle = node.isGroup ? 24 : height / 2;
-      text(shorten(name), middle - 7, 'name');
-      text('', middle + 11, 'note');
+      const middle = node.isGroup ? 29 : height / 2;
+      text(`${shorten(name)} `, middle, 'name'); // The blank keeps it apart from the note when read out.
+      text('', middle + 10, 'note');
       group.setAttribute('role', 'button');
       group.setAttribute('tabindex', '0');
       const title = create('title', {});
@@ -166,15 +168,15 @@ function statusOf(name: string, state: StateOverview | undefined, { status }: Ex
 function noteOf(state: StateOverview | undefined): string {
   if (!state || state.status === 'waiting') return '';
   const { iterations, tries, map } = state;
+  if (iterations?.total === 0) return 'no items';
   if (iterations)
     return `${iterations.succeeded} of ${iterations.total}${iterations.failed ? `, ${iterations.failed} failed` : ''}`;
   if (map) return tries === 1 ? '' : `${tries} runs`;
   return tries > 1 ? `${tries} tries` : '';
 }
 
+/** Begins with what is to be seen, so that one who speaks to the machine can say it. */
 const describe = (name: string, state: StateOverview | undefined): string =>
-  [name, state?.status === 'waiting' ? 'not started' : (state?.status ?? ''), noteOf(state)]
-    .filter(Boolean)
-    .join(', ');
+  `${[name, noteOf(state)].filter(Boolean).join(' ')}, ${state?.status === 'waiting' ? 'not started' : (state?.status ?? '')}`;
 
 const shorten = (text: string): string => (text.length > 28 ? `${text.slice(0, 27)}…` : text);

@@ -1,5 +1,6 @@
 import { uploadsApi } from '../api.ts';
 import { formatBytes } from '../format.ts';
+import { numbersIn } from '../ranges.ts';
 import {
   ApiError,
   presignedResumable,
@@ -24,6 +25,8 @@ let token = '';
 const headers = (): Record<string, string> => (token ? { authorization: `Bearer ${token}` } : {});
 
 const unfinished = new UnfinishedUploads(localStorage);
+/** By identifier: which share of an unfinished upload the server has. */
+const arrived = new Map<string, number>();
 const cards = new Map<ResumableFile, UploadCard>();
 const uploaders: Record<Unfinished['mode'], Resumable> = {
   presigned: presignedResumable(Resumable, { api, headers }),
@@ -40,8 +43,9 @@ for (const mode of ['presigned', 'proxy'] as const) {
     for (const file of skipped) announce(`${file.name} is in the list already`);
   });
   r.on('fileProgress', (file) => {
-    if (file.uploadId) remember(mode, file);
-    cards.get(file)?.progress();
+    const card = cards.get(file);
+    if (card && file.uploadId) remember(mode, file);
+    card?.progress();
   });
   r.on('fileError', (file, message) => {
     cards.get(file)?.show('failed', message);
@@ -93,10 +97,10 @@ function act(r: Resumable, file: ResumableFile, action: Action): void {
       file.retry();
       break;
     case 'cancel':
-      unfinished.forget(file.uniqueIdentifier);
-      file.cancel();
       cards.delete(file);
       card?.element.remove();
+      file.cancel();
+      unfinished.forget(file.uniqueIdentifier);
       find('#uploads').hidden = cards.size === 0;
       (cards.size > 0 ? find('#uploads-title') : find('#files')).focus();
       announce(`${file.fileName} cancelled`);
@@ -156,6 +160,7 @@ function refreshUnfinished(): void {
   const here = new Set([...cards.keys()].map((file) => file.uniqueIdentifier));
   showUnfinished(
     unfinished.list().filter(({ identifier }) => !here.has(identifier)),
+    arrived,
     {
       choose: () => find('#files').click(),
       discard: async ({ identifier, uploadId }) => {
@@ -167,13 +172,16 @@ function refreshUnfinished(): void {
   );
 }
 
-/** Drops what has ended meanwhile, elsewhere or by itself. */
+/** Asks how much of each has arrived, and drops what has ended meanwhile, elsewhere or by itself. */
 async function checkUnfinished(): Promise<void> {
   for (const { uploadId, identifier } of unfinished.list()) {
     if (!uploadId) continue;
     try {
-      const { status } = await uploadsApi({ api, headers, maxRetries: 2 }).get(uploadId);
+      const { status, receivedParts, partCount } = await uploadsApi({ api, headers, maxRetries: 2 }).get(
+        uploadId,
+      );
       if (status !== 'uploading') unfinished.forget(identifier);
+      else arrived.set(identifier, [...numbersIn(receivedParts)].length / partCount);
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) unfinished.forget(identifier);
       else askForToken(error);

@@ -115,9 +115,9 @@ export class UploadCard {
   /** Shows some buttons; a focused one that goes away hands its focus on, so that a keyboard does not lose its place. */
   #offer(shown: Record<Action, boolean>): void {
     const buttons = [...this.element.querySelectorAll<HTMLButtonElement>('[data-action]')];
-    const hadFocus = buttons.some((button) => button === document.activeElement);
+    const focused = buttons.find((button) => button === document.activeElement);
     for (const button of buttons) button.hidden = !shown[button.dataset.action as Action];
-    if (!hadFocus || !(document.activeElement as HTMLElement | null)?.hidden) return;
+    if (!focused?.hidden) return;
     const next =
       buttons.find((button) => !button.hidden) ?? (document.querySelector('#uploads-title') as HTMLElement);
     next.focus();

@@ -126,6 +126,12 @@ export async function completeMultipartUpload(
       },
     }),
   );
+  if (!ETag) {
+    // Ceph leaves it out of this answer; the object has one.
+    const object = await headObject({ client, bucketName }, upload.key);
+    if (object) return object;
+    throw new Error(`S3 completed ${upload.key} without an ETag, and has no such object.`);
+  }
   return {
     etag: unquoted(ETag),
     size: totalSize,

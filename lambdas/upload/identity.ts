@@ -1,5 +1,6 @@
 import { createHash, randomInt } from 'node:crypto';
-import type { UploadMode } from './record.ts';
+
+export type UploadMode = 'proxy' | 'presigned';
 
 /** What makes two requests belong to the same upload. All of it, so that neither another person's file of the same
  * name nor the same name with another size or geometry can meet it. */

@@ -1,9 +1,7 @@
 import { bytesOfPieces, type Pieces, pieceCount } from '../parts/geometry.ts';
 import { levelsOf, piecesBelow } from '../parts/pages.ts';
 import { cleanFileName } from './file-name.ts';
-import { executionName } from './identity.ts';
-
-export type UploadMode = 'proxy' | 'presigned';
+import { executionName, type UploadMode } from './identity.ts';
 
 /**
  * - `uploading`: takes parts

@@ -12,12 +12,26 @@ export interface DeliveriesOptions {
   readonly call: CallAws;
   /** Pauses before the second try, the third …; the last one goes on. */
   readonly retryDelaysMs: readonly number[];
-  /** A seed: deliveries are held back for a moment and go out in random order. */
-  readonly shuffle?: number | undefined;
+  readonly now: () => number;
+  readonly deadLetter: (letter: DeadLetter) => void;
   readonly log: (line: string) => void;
 }
 
+/** An event that was given up, where its target or its function has a queue for that. */
+export interface DeadLetter {
+  readonly queueArn: string;
+  /** Who sends it: EventBridge for the rule, or Lambda as the function. */
+  readonly from: 'events' | 'lambda';
+  readonly ruleArn: string;
+  readonly targetArn: string;
+  /** What the target was to receive. */
+  readonly input: unknown;
+  readonly reason: string;
+}
+
 export interface Deliveries {
+  /** A seed: from now on deliveries are held back for a moment and go out in random order. */
+  shuffle(seed: number | undefined): void;
   /** Brings an event to all targets that it is pending for; resolves when that is over. Never rejects. */
   deliver(logged: LoggedEvent): Promise<void>;
   /** Waits until nothing is being delivered. */
@@ -33,12 +47,12 @@ interface Failure {
 }
 
 export function createDeliveries(options: DeliveriesOptions): Deliveries {
-  const { rules, eventLog, call, retryDelaysMs, log } = options;
+  const { rules, eventLog, call, retryDelaysMs, now, deadLetter, log } = options;
   const underway = new Set<Promise<void>>();
   const inFlight = new Set<number>();
   const closing = new AbortController();
   const { signal } = closing;
-  const shuffled = options.shuffle === undefined ? undefined : createShuffle(options.shuffle, signal);
+  let shuffled: ReturnType<typeof createShuffle> | undefined;
 
   const deliverOne = async (logged: LoggedEvent, delivery: Delivery): Promise<void> => {
     const { id } = delivery;
@@ -65,10 +79,14 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       const retries = { refused: 0, unreachable: target.handOverRetries, failed: target.functionRetries }[
         kind
       ];
-      const over = attempts > retries;
+      const tooOld = kind === 'unreachable' && now() - Date.parse(logged.event.time) > target.handOverMs;
+      const over = attempts > retries || tooOld;
       eventLog.update(id, { status: over ? 'dead' : 'pending', attempts, reason });
       if (over) {
         log(`rule ${rule.name}: gave up on event ${logged.event.id}: ${reason}`);
+        const from = kind === 'failed' ? 'lambda' : 'events';
+        const queueArn = kind === 'failed' ? target.functionDeadLetterArn : target.deadLetterArn;
+        if (queueArn) deadLetter({ queueArn, from, ruleArn: rule.arn, targetArn: target.arn, input, reason });
         return;
       }
       await pause(retryDelaysMs[attempts - 1] ?? retryDelaysMs.at(-1) ?? 0, signal);
@@ -80,6 +98,9 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   };
 
   return {
+    shuffle(seed) {
+      shuffled = seed === undefined ? undefined : createShuffle(seed, signal);
+    },
     deliver(logged) {
       const pending = logged.deliveries.filter(({ id, status }) => status === 'pending' && !inFlight.has(id));
       const one = async (delivery: Delivery) => {
@@ -124,7 +145,7 @@ async function handOver(
         { kind: 'service', service: 'events.amazonaws.com', sourceArn: rule.arn },
       );
   if (status >= 400) {
-    const { __type = 'Unknown', message, Message = message } = body;
+    const { __type = 'Unknown', message = `status ${status}`, Message = message } = body;
     const passing = status >= 500 || status === 429;
     return { kind: passing ? 'unreachable' : 'refused', reason: `${String(__type)}: ${String(Message)}` };
   }

@@ -11,8 +11,12 @@ export interface Target {
   readonly role?: { readonly arn: string; readonly logicalId: string };
   /** How often Lambda tries an event again when the function fails. */
   readonly functionRetries: number;
-  /** How often EventBridge tries again when the target's service is out of reach. */
+  /** How often, and how long, EventBridge tries again when the target's service is out of reach. */
   readonly handOverRetries: number;
+  readonly handOverMs: number;
+  /** Queues for events that could not be handed over, and for those that the function failed on. */
+  readonly deadLetterArn?: string;
+  readonly functionDeadLetterArn?: string;
   readonly inputFor: (event: EventEnvelope) => unknown;
 }
 
@@ -92,12 +96,11 @@ function readRule(template: LocalTemplate, resource: Resource): Rule {
   };
 }
 
-// There is no SQS here: what a DeadLetterConfig would send to a queue is in the list of dead deliveries.
 const targetFields: readonly string[] = [
   ...['Id', 'Arn', 'RoleArn', 'Input', 'InputPath', 'InputTransformer', 'RetryPolicy', 'DeadLetterConfig'],
 ];
-/** EventBridge's own, where the target has no RetryPolicy. */
-const HAND_OVER_RETRIES = 185;
+/** What EventBridge does where the target has no RetryPolicy. */
+const defaultRetryPolicy = { MaximumRetryAttempts: 185, MaximumEventAgeInSeconds: 86_400 };
 
 function readTarget(
   template: LocalTemplate,
@@ -107,14 +110,15 @@ function readTarget(
   const unknown = Object.keys(target).filter((field) => !targetFields.includes(field));
   if (unknown.length > 0) throw new Error(`${unknown.join(', ')} is not supported by the local stack`);
   const arn = String(target['Arn']);
-  const { MaximumRetryAttempts = HAND_OVER_RETRIES } = (target['RetryPolicy'] ?? {}) as {
-    MaximumRetryAttempts?: number;
-  };
+  const policy = { ...defaultRetryPolicy, ...(target['RetryPolicy'] as Partial<typeof defaultRetryPolicy>) };
+  const { Arn: deadLetterArn } = (target['DeadLetterConfig'] ?? {}) as { Arn?: string };
   const common = {
     id: String(target['Id']),
     arn,
     inputFor: compileInput(target as InputSettings, rule),
-    handOverRetries: MaximumRetryAttempts,
+    handOverRetries: policy.MaximumRetryAttempts,
+    handOverMs: policy.MaximumEventAgeInSeconds * 1000,
+    ...(deadLetterArn !== undefined && { deadLetterArn }),
   };
   const fn = template.byType('AWS::Lambda::Function').find((candidate) => candidate.arn === arn);
   if (fn) {
@@ -125,7 +129,12 @@ function readTarget(
           properties['FunctionName'] === fn.physicalId || properties['FunctionName'] === arn,
       );
     // "Lambda retries function errors twice" unless told otherwise.
-    return { ...common, functionRetries: Number(config?.properties['MaximumRetryAttempts'] ?? 2) };
+    const { TargetArn } = (fn.properties['DeadLetterConfig'] ?? {}) as { TargetArn?: string };
+    return {
+      ...common,
+      functionRetries: Number(config?.properties['MaximumRetryAttempts'] ?? 2),
+      ...(TargetArn !== undefined && { functionDeadLetterArn: TargetArn }),
+    };
   }
   if (template.byType('AWS::StepFunctions::StateMachine').some((candidate) => candidate.arn === arn)) {
     const roleArn = String(target['RoleArn'] ?? '');

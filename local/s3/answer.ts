@@ -20,6 +20,7 @@ export interface OperationContext {
   readonly metadata: Metadata;
   readonly blobs: BlobStore;
   readonly clock: Clock;
+  readonly minPartSize: number;
 }
 
 /** The one owner of everything here. */

@@ -34,7 +34,7 @@ const signatureParameters = new Set([
 
 /** @throws S3Error InvalidURI or KeyTooLongError */
 export function readRequest(req: IncomingMessage): S3Request {
-  const [path = '/', search = ''] = splitOnce(req.url ?? '/', '?');
+  const [path, search] = splitOnce(req.url ?? '/', '?');
   const [bucket, key] = splitOnce(path.replace(/^\/+/, ''), '/').map(decode) as [string, string];
   if (Buffer.byteLength(key) > maxKeyBytes) {
     throw new S3Error('KeyTooLongError', undefined, {

@@ -38,8 +38,10 @@ const named: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', 
 
 /** Control characters go out as references, as S3 sends them; a bare CR would not survive a parser. */
 const escapeText = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is escaped
-  text.replace(/[&<>"\u0000-\u0008\u000b-\u001f]/g, (c) => named[c] ?? `&#x${c.charCodeAt(0).toString(16)};`);
+  text.replace(
+    /[&<>"]|(?![\t\n])\p{Cc}/gu,
+    (character) => named[character] ?? `&#x${character.charCodeAt(0).toString(16)};`,
+  );
 
 const parser = new XMLParser({
   ignoreAttributes: true,

@@ -40,8 +40,7 @@ const statuses: readonly string[] = [
 const unsuccessful: readonly ExecutionStatus[] = ['FAILED', 'TIMED_OUT', 'ABORTED'];
 
 /** White space, brackets, wildcards, special and control characters: what a name must not contain. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const forbiddenInName = /[\s<>{}[\]?*"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f]/;
+const forbiddenInName = /[\s<>{}[\]?*"#%\\^|~`$&,;:/\p{Cc}]/u;
 
 /** Why an execution cannot be redriven, in AWS's words; undefined if it can. */
 export function whyNotRedrivable(execution: Execution, now: number): string | undefined {

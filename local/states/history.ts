@@ -20,15 +20,11 @@ export interface HistoryEvent {
  */
 export const MAX_HISTORY_EVENTS = 25_000;
 
-const sharedDetails: Readonly<Record<string, string>> = {
-  MapIterationStarted: 'mapIterationStarted',
-  MapStateStarted: 'mapStateStarted',
-};
+/** Of inputDetails and outputDetails: payloads are kept whole, since they are within the quota for data. */
+export const truncated = { truncated: false };
 
 /** Where the details of an event type go; undefined for types that have none. */
 export function detailsKey(type: string): `${string}EventDetails` | undefined {
-  const shared = sharedDetails[type];
-  if (shared) return `${shared}EventDetails`;
   if (type.endsWith('StateEntered')) return 'stateEnteredEventDetails';
   if (type.endsWith('StateExited')) return 'stateExitedEventDetails';
   if (/State(Aborted|Failed|Succeeded)$/.test(type) || type === 'LambdaFunctionStarted') return undefined;

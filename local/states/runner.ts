@@ -9,11 +9,12 @@ import type { Caller, Clock } from '../types.ts';
 import { type ContextObject, choose, evaluate, fillTemplate, throughState } from './data-flow.ts';
 import type { Machine, State, States } from './definition.ts';
 import { errorMatches, retryDelay, StateError, toJsonWithinLimit } from './errors.ts';
-import { historyEvent, MAX_HISTORY_EVENTS } from './history.ts';
-import { type CallAws, integrationOf } from './integrations.ts';
+import { historyEvent, MAX_HISTORY_EVENTS, truncated } from './history.ts';
+import type { CallAws } from './integrations.ts';
 import { MapFailed, runMap } from './map.ts';
 import type { Execution, Store } from './store.ts';
-import { interruptible, waitUntil } from './waiting.ts';
+import { runTask } from './task.ts';
+import { waitUntil } from './waiting.ts';
 
 export interface RunnerOptions {
   readonly clock: Clock;
@@ -49,8 +50,6 @@ export interface Run {
   /** Runs states to the end of the thread; the last one's output. */
   runStates(states: States, startAt: string, input: unknown, thread: Thread): Promise<unknown>;
 }
-
-const truncated = { truncated: false };
 
 /**
  * Runs an execution, from its start or from where it stands, to the output of its last state.
@@ -304,60 +303,4 @@ async function waitEnd(run: Run, state: State, input: unknown, context: ContextO
   if (Number.isNaN(until))
     throw new StateError('States.Runtime', `'${timestamp}' is not a timestamp to wait for.`);
   return until;
-}
-
-async function runTask(
-  run: Run,
-  name: string,
-  state: State,
-  parameters: unknown,
-  thread: Thread,
-  rawInput: unknown,
-  context: ContextObject,
-): Promise<unknown> {
-  const { machine, executionArn, caller, options } = run;
-  const resource = state.Resource ?? '';
-  const integration = integrationOf(resource, state.Parameters);
-  const { TimeoutSecondsPath: path } = state;
-  const timeoutInSeconds =
-    path === undefined ? state.TimeoutSeconds : Number(await evaluate(path, rawInput, context));
-  const input = toJsonWithinLimit(name, parameters, 'input');
-  const { scheduled } = integration;
-  const type = (what: string) => (scheduled ? `Task${what}` : `LambdaFunction${what}`);
-  const about = scheduled ?? {};
-  run.record(
-    thread,
-    type('Scheduled'),
-    scheduled
-      ? { ...scheduled, region: machine.arn.split(':')[3], parameters: input, timeoutInSeconds }
-      : { resource, input, inputDetails: truncated, timeoutInSeconds },
-  );
-  run.record(thread, type('Started'), about);
-  try {
-    const work = integration.run(parameters, {
-      call: options.call,
-      caller,
-      executionArn,
-      stateMachineArn: machine.arn,
-    });
-    const result = await interruptible(withTimeout(work, timeoutInSeconds), thread.signal);
-    const output = toJsonWithinLimit(name, result, 'result');
-    run.record(thread, type('Succeeded'), { ...about, output, outputDetails: truncated });
-    return result;
-  } catch (error) {
-    if (!(error instanceof StateError) || thread.signal.aborted) throw error;
-    const { error: errorName, reason: cause } = error;
-    const failed = errorName === 'States.Timeout' ? 'TimedOut' : 'Failed';
-    run.record(thread, type(failed), { ...about, error: errorName, cause });
-    throw error;
-  }
-}
-
-/** The timeout counts real time, also where the stack's clock is advanced: the work goes at its own pace. */
-function withTimeout<T>(work: Promise<T>, seconds: number | undefined): Promise<T> {
-  if (seconds === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new StateError('States.Timeout')), seconds * 1000);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
