@@ -29,6 +29,8 @@ export interface AwsEndpointOptions {
   readonly dynamodbEndpoint?: string | undefined;
   /** The bucket that is used, also where the template does not make it. */
   readonly bucketName: string;
+  /** Multiplies the pauses before Step Functions, EventBridge and Lambda try again. @default 1 */
+  readonly retryTimeScale?: number | undefined;
   readonly log: (line: string) => void;
 }
 
@@ -41,6 +43,9 @@ export interface AwsEndpoint {
 /** Real S3 looks at its lifecycle rules about once a day. */
 const LIFECYCLE_INTERVAL_MS = 3_600_000;
 
+/** Lambda waits a minute before it tries an asynchronous event again, then two. */
+const ASYNC_RETRY_DELAYS_MS = [1000, 2000];
+
 /**
  * The template's services, behind one URL.
  *
@@ -50,7 +55,7 @@ export async function openAwsEndpoint(
   options: AwsEndpointOptions,
   closers: (() => unknown)[],
 ): Promise<AwsEndpoint> {
-  const { dir, template, credentials, clock, log } = options;
+  const { dir, template, credentials, clock, log, retryTimeScale = 1 } = options;
   let url = '';
   let frontDoor: FrontDoor | undefined;
   const door = (): FrontDoor => {
@@ -96,6 +101,7 @@ export async function openAwsEndpoint(
     clock,
     call: (service, operation, input, caller) => door().call(service, operation, input, caller),
     emit: (event) => events.emit(event),
+    retryTimeScale,
     log,
   });
   closers.push(() => states.close());
@@ -104,6 +110,7 @@ export async function openAwsEndpoint(
     dir,
     clock,
     call: (service, operation, input, caller) => door().call(service, operation, input, caller),
+    retryDelaysMs: ASYNC_RETRY_DELAYS_MS.map((ms) => ms * retryTimeScale),
     log,
   });
   closers.push(() => events.close());

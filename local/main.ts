@@ -6,6 +6,7 @@
  * AUTH                 none (default), jwt or iam
  * S3_ENDPOINT, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, DYNAMODB_ENDPOINT
  *                      real engines in place of the built-in ones
+ * LOCAL_RETRY_SCALE    multiplies the pauses before AWS services try again; tests set it below 1. Default 1
  */
 import { join, relative, resolve } from 'node:path';
 import { type LocalStack, startLocalStack } from './stack.ts';
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
     },
     s3: readS3(env),
     dynamodbEndpoint: env.DYNAMODB_ENDPOINT || undefined,
+    retryTimeScale: readScale(env.LOCAL_RETRY_SCALE),
     log: (line) => process.stderr.write(`${line}\n`),
   });
   stopOnSignals(stack);
@@ -43,6 +45,12 @@ function readPort(text: string | undefined): number {
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new Error(`PORT is "${text}"; write 0 to 65535`);
   return port;
+}
+
+function readScale(text: string | undefined): number {
+  const scale = Number(text || 1);
+  if (!(scale >= 0)) throw new Error(`LOCAL_RETRY_SCALE is "${text}"; write a number from 0`);
+  return scale;
 }
 
 function readS3(env: NodeJS.ProcessEnv) {

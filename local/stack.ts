@@ -26,6 +26,8 @@ export interface LocalStackOptions {
   readonly s3?: AwsEndpointOptions['s3'];
   /** Another DynamoDB to put behind the AWS endpoint. @default the stack's own, in `dir` */
   readonly dynamodbEndpoint?: string | undefined;
+  /** Multiplies the pauses before AWS services try again: tests are in a hurry. @default 1 */
+  readonly retryTimeScale?: number | undefined;
   /** The folder of the pages. @default `client/` */
   readonly clientDir?: string;
   readonly log: (line: string) => void;
@@ -116,6 +118,7 @@ async function start(options: LocalStackOptions, closers: (() => unknown)[]): Pr
       s3: options.s3,
       dynamodbEndpoint: options.dynamodbEndpoint,
       bucketName: names.bucketName,
+      retryTimeScale: options.retryTimeScale,
       log,
     },
     closers,

@@ -61,6 +61,8 @@ export interface FaultRule {
   readonly caller?: string;
   /** A substring of the resource. */
   readonly resource?: string;
+  /** A substring of what is asked: a JSON API's input as JSON; S3's URL, and the body of a DeleteObjects. */
+  readonly input?: string;
   /** Skips this many matching calls first. Default 0. */
   readonly skip?: number;
   /** Applies to this many matching calls, then never again. Default 1; 0 means every call. */

@@ -1,9 +1,10 @@
+import type { UploadEvent } from '../console/bus-events.ts';
 import { formatBytes, formatDuration, formatPercent, formatRate } from '../format.ts';
 import type { CompletedUpload, ResumableFile } from '../resumable-uploads.ts';
 import { TransferRate } from '../transfer-rate.ts';
 import { announce } from './announcer.ts';
 import { Milestones } from './milestones.ts';
-import type { UploadEvent, WorkflowState } from './workflow.ts';
+import type { WorkflowState } from './workflow.ts';
 
 type CardState = 'waiting' | 'uploading' | 'paused' | 'completing' | 'completed' | 'failed';
 

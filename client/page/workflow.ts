@@ -3,17 +3,14 @@
  * status is all that a page can see, and ops look into the Step Functions console.
  */
 
+import { sleep } from '../backoff.ts';
+import { BusEvents, type UploadEvent } from '../console/bus-events.ts';
+
 export interface WorkflowState {
   readonly name: string;
   readonly status: 'waiting' | 'running' | 'succeeded' | 'caught' | 'failed' | 'aborted';
   /** Of a Map: how many items it has. */
   readonly items?: number;
-}
-
-/** What EventBridge delivers, as far as the page reads it. */
-export interface UploadEvent {
-  readonly 'detail-type': string;
-  readonly detail: { readonly uploadId?: string; readonly bucket?: string };
 }
 
 /** What we read of `GET /_local/executions/{name}`. */
@@ -56,18 +53,18 @@ export function milestones({ status, states }: Execution): readonly WorkflowStat
     }));
 }
 
+const busEvents = new BusEvents();
+const completions = new Map<string, UploadEvent>();
+
 /** The completion event of an upload; it may lag behind the upload's status by a moment. */
 export async function fetchEvent(uploadId: string): Promise<UploadEvent | undefined> {
   if (!(await hasLocalStack())) return undefined;
-  for (let look = 0; look < 10; look++) {
-    const answer = await fetch('/_local/events');
-    if (!answer.ok) return undefined;
-    const { events } = (await answer.json()) as { events: { event: UploadEvent }[] };
-    const found = events.findLast(
-      ({ event }) => event['detail-type'] === 'Upload Completed' && event.detail.uploadId === uploadId,
-    );
-    if (found) return found.event;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+  for (let look = 0; look < 10 && !completions.has(uploadId); look++) {
+    if (look > 0) await sleep(300);
+    for (const { event } of await busEvents.fetchNew()) {
+      const { uploadId: completed } = event.detail;
+      if (event['detail-type'] === 'Upload Completed' && completed) completions.set(completed, event);
+    }
   }
-  return undefined;
+  return completions.get(uploadId);
 }

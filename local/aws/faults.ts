@@ -10,6 +10,8 @@ export interface Target {
   /** Whether a function's worker thread makes the call, which a kill rule needs. */
   readonly killable: boolean;
   readonly resource: string;
+  /** What is asked, as text; made only where a rule looks at it. */
+  readonly input?: (() => string) | undefined;
 }
 
 /** All delays of the matching rules together, and the first other action among them. */
@@ -53,6 +55,7 @@ const matches = (rule: FaultRule, target: Target): boolean =>
   (rule.operation === undefined || rule.operation === target.operation) &&
   (rule.caller === undefined || rule.caller === target.caller) &&
   (rule.resource === undefined || target.resource.includes(rule.resource)) &&
+  (rule.input === undefined || (target.input?.().includes(rule.input) ?? false)) &&
   (rule.action.kind !== 'kill' || target.killable) &&
   (rule.action.kind !== 'late-error' || target.operation === 'CompleteMultipartUpload');
 
@@ -75,6 +78,7 @@ const fields = [
   'operation',
   'caller',
   'resource',
+  'input',
   'skip',
   'times',
   'probability',

@@ -88,7 +88,7 @@ export const createPerform = (
       return finish(errorAnswer('AccessDeniedException', refusal.message, service === 'lambda' ? 403 : 400));
 
     const { delayMs, action, label } = parts.faults.strike(
-      faultTarget(parts, source, { ...call, ...subject }),
+      faultTarget(parts, source, { ...call, ...subject }, () => JSON.stringify(input)),
     );
     const fault = label === undefined ? {} : { fault: label };
     if (delayMs > 0) await sleep(delayMs);

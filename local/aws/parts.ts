@@ -56,12 +56,14 @@ export const faultTarget = (
   parts: FrontDoorParts,
   source: CallSource,
   call: Pick<AwsCall, 'service' | 'operation' | 'resource'>,
+  input: () => string,
 ): Target => ({
   service: call.service,
   operation: call.operation,
   resource: call.resource,
   caller: callerName(parts, source),
   killable: workerOf(source) !== undefined,
+  input,
 });
 
 /** The call log's words on who called. */

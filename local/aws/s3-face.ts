@@ -230,11 +230,13 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
       });
 
     let input = req;
+    let asked = request.url;
     if (s3.operation === 'DeleteObjects') {
       const keys = await readDelete(source, request, s3, req);
       if ('status' in keys) return refuse(keys);
       if (keys.refused.length > 0) return sendDeleteRefusals(req, res, keys.refused, keys.message);
       input = replay(req, keys.body);
+      asked += keys.body.toString();
     } else {
       const refusal = refusalOf(source, request, s3);
       if (refusal) return refuse(refusal);
@@ -242,7 +244,7 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
 
     const resource = s3.key === '' ? s3.bucket : `${s3.bucket}/${s3.key}`;
     const struck = parts.faults.strike(
-      faultTarget(parts, source, { service: 's3', operation: s3.operation, resource }),
+      faultTarget(parts, source, { service: 's3', operation: s3.operation, resource }, () => asked),
     );
     const { action } = struck;
     fault = struck.label;

@@ -111,6 +111,7 @@ function bench(
   definition: unknown,
   answer: Answer = () => payload(null),
   more: Partial<StatesOptions> = {},
+  properties: Record<string, unknown> = {},
 ): Bench {
   const calls: Call[] = [];
   const emitted: ServiceEvent[] = [];
