@@ -20,6 +20,9 @@ const CONTENT_TYPES: Record<string, string> = {
   '.wmv': 'video/x-ms-wmv',
 };
 
+/** Read, and sent, at once. */
+const READ_BYTES = 256 * 1024;
+
 export interface LocalFile extends AsyncDisposable {
   readonly name: string;
   readonly size: number;
@@ -67,6 +70,12 @@ async function describe(path: string, handle: FileHandle, contentType?: string):
       );
   };
 
+  const read = async (start: number, length: number): Promise<Uint8Array> => {
+    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(length), 0, length, start);
+    if (bytesRead !== length) throw new Error('The file has become shorter during the upload.');
+    return buffer;
+  };
+
   return {
     name,
     size,
@@ -74,14 +83,12 @@ async function describe(path: string, handle: FileHandle, contentType?: string):
     identifier: await fileIdentifier(identity),
     async *stream(start, length) {
       await assertUnchanged();
-      const end = start + length - 1;
-      yield* handle.createReadStream({ start, end, autoClose: false, highWaterMark: 256 * 1024 });
+      for (let sent = 0; sent < length; sent += READ_BYTES)
+        yield read(start + sent, Math.min(READ_BYTES, length - sent));
     },
     async read(start, length) {
       await assertUnchanged();
-      const { bytesRead, buffer } = await handle.read(new Uint8Array(length), 0, length, start);
-      if (bytesRead !== length) throw new Error('The file has become shorter during the upload.');
-      return buffer;
+      return read(start, length);
     },
     [Symbol.asyncDispose]: () => handle.close(),
   };

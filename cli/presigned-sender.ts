@@ -1,5 +1,5 @@
 import type { UploadProgress } from '../client/api.ts';
-import { assertOpen } from '../client/confirm.ts';
+import { assertOpen, wholeElsewhere } from '../client/confirm.ts';
 import { PartReport } from '../client/part-report.ts';
 import { PartUrls } from '../client/part-urls.ts';
 import { missingNumbers, numbersIn } from '../client/ranges.ts';
@@ -44,7 +44,8 @@ export async function presignedSender(
   const reporting = new Set<Promise<unknown>>();
   let refused: unknown;
   const report = new PartReport<UploadProgress>({
-    send: (parts) => api.recordParts(uploadId, parts),
+    send: (parts) =>
+      api.recordParts(uploadId, parts).catch((error: unknown) => wholeElsewhere(api, uploadId, error)),
     isLast: () => onTheWay.size === 0,
   });
 

@@ -1,4 +1,5 @@
 import type { CompletedUpload } from '../client/api.ts';
+import { wholeElsewhere } from '../client/confirm.ts';
 import { missingNumbers, numbersIn } from '../client/ranges.ts';
 import { UploadReopenedError, waitUntilCompleted } from '../client/wait.ts';
 import type { Connection } from './connection.ts';
@@ -32,6 +33,8 @@ export async function transfer(options: TransferOptions): Promise<CompletedUploa
           line.update(done);
         }),
       );
+    } catch (error) {
+      await wholeElsewhere(connection.api, sender.uploadId, error);
     } finally {
       await sender.flush(); // Also when interrupted: what is stored need not travel again.
     }

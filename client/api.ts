@@ -135,8 +135,7 @@ export function errorFromAnswer(
   now = 0,
 ): ApiError {
   const problem = readProblem(body);
-  const sentence = problem.detail ?? problem.title ?? problem.message;
-  return new ApiError(sentence ?? sentenceForStatus(status), status, {
+  return new ApiError(problem.detail ?? problem.title ?? sentenceForStatus(status), status, {
     type: problem.type,
     retryAfterMs: retryAfterMs(retryAfter, now),
   });
@@ -146,8 +145,6 @@ interface Problem {
   readonly type?: string;
   readonly title?: string;
   readonly detail?: string;
-  /** API Gateway's own errors have only this. */
-  readonly message?: string;
 }
 
 function readProblem(body: string): Problem {
@@ -155,18 +152,17 @@ function readProblem(body: string): Problem {
   try {
     parsed = JSON.parse(body);
   } catch {
-    return {}; // Not ours: a gateway's or proxy's page. The status says what there is to say.
+    return {}; // A gateway's or proxy's own page. The status says what there is to say.
   }
   if (typeof parsed !== 'object' || parsed === null) return {};
   const text = (value: unknown): string | undefined =>
     typeof value === 'string' && value ? value : undefined;
-  const { type, title, detail, message } = parsed as Record<string, unknown>;
+  const { type, title, detail } = parsed as Record<string, unknown>;
   return Object.fromEntries(
     Object.entries({
       type: text(type),
       title: text(title),
       detail: text(detail),
-      message: text(message),
     }).filter(([, value]) => value !== undefined),
   );
 }

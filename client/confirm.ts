@@ -1,4 +1,4 @@
-import type { UploadProgress, UploadsApi } from './api.ts';
+import { ApiError, type Upload, type UploadProgress, type UploadsApi } from './api.ts';
 import type { FlowControl } from './file-flow.ts';
 import { missingNumbers, numbersIn } from './ranges.ts';
 
@@ -15,6 +15,19 @@ const OVER: Partial<Record<UploadProgress['status'], string>> = {
 export function assertOpen({ status }: Pick<UploadProgress, 'status'>): void {
   const reason = OVER[status];
   if (reason) throw new Error(reason);
+}
+
+/**
+ * Another tab or machine may have finished this upload meanwhile: then a part's refusal is no failure.
+ *
+ * @returns the upload, if all of it is there
+ * @throws the refusal otherwise
+ */
+export async function wholeElsewhere(api: UploadsApi, uploadId: string, refusal: unknown): Promise<Upload> {
+  if (!(refusal instanceof ApiError) || (refusal.status !== 404 && refusal.status !== 409)) throw refusal;
+  const upload = await api.get(uploadId);
+  if (upload.status !== 'completing' && upload.status !== 'completed') throw refusal;
+  return upload;
 }
 
 /**

@@ -57,6 +57,7 @@ const FINISHED: FinishedRequest = {
   status: 200,
   responseText: '',
   getResponseHeader: () => null,
+  getAllResponseHeaders: () => '',
   abort: () => undefined,
 };
 
@@ -172,8 +173,6 @@ export class FileFlow {
     await this.#host.rebuildChunks(this.file);
     for (const chunk of this.file.chunks) this.#watch(chunk);
     this.#markReceived(session.received);
-    if (this.file.chunks.length > 0 && this.file.isComplete()) this.#succeed('');
-    queueMicrotask(() => this.#host.proceed());
     return session;
   }
 
@@ -232,6 +231,8 @@ export class FileFlow {
       chunk.preprocessState = 2;
     }
     this.#tell('progress');
+    if (this.file.chunks.length > 0 && this.file.isComplete()) this.#succeed('');
+    queueMicrotask(() => this.#host.proceed());
   }
 
   #sendAgain(numbers: Iterable<number>): void {
@@ -248,7 +249,8 @@ export class FileFlow {
 const failureOf = (xhr: XMLHttpRequest | FinishedRequest): ChunkFailure => ({
   status: xhr.status,
   body: xhr.responseText,
-  retryAfter: xhr.status === 0 ? null : xhr.getResponseHeader('Retry-After'),
+  // Asked for by name, a header that CORS does not expose would be reported to the browser's console as an error.
+  retryAfter: /^retry-after: *(.+?)\r?$/im.exec(xhr.getAllResponseHeaders())?.[1] ?? null,
 });
 
 function errorOf({ xhr }: ResumableChunk): ApiError {

@@ -1,6 +1,6 @@
 import { adaptResumable } from './adapt-resumable.ts';
 import { type ApiOptions, type UploadProgress, type UploadsApi, uploadsApi } from './api.ts';
-import { completionCheck } from './confirm.ts';
+import { completionCheck, wholeElsewhere } from './confirm.ts';
 import type { FlowControl, UploadSession } from './file-flow.ts';
 import { PartReport } from './part-report.ts';
 import { PartUrls } from './part-urls.ts';
@@ -86,7 +86,10 @@ async function openSession(
   const checkCompletion = completionCheck(api, control);
   let leaving = false;
   const report = new PartReport<UploadProgress>({
-    send: (parts) => api.recordParts(uploadId, parts, { keepalive: leaving }),
+    send: (parts) =>
+      api
+        .recordParts(uploadId, parts, { keepalive: leaving })
+        .catch((error: unknown) => wholeElsewhere(api, uploadId, error)),
     isLast: () => control.allSent(),
   });
   const urls = new PartUrls({
@@ -101,8 +104,13 @@ async function openSession(
     received: opened.status === 'uploading' ? numbersIn(opened.receivedParts) : numbersIn([[1, partCount]]),
     async prepare(chunk, failure) {
       const partNumber = chunk.offset + 1;
-      if (failure && judgeStorageAnswer(failure, chunk.retries) === 'sign again') urls.discard(partNumber);
-      setTarget(partNumber, await urls.get(partNumber));
+      try {
+        if (failure && judgeStorageAnswer(failure, chunk.retries) === 'sign again') urls.discard(partNumber);
+        setTarget(partNumber, await urls.get(partNumber));
+      } catch (error) {
+        await wholeElsewhere(api, uploadId, error);
+        control.markReceived(numbersIn([[1, partCount]]));
+      }
     },
     async stored(chunk) {
       const etag = chunk.xhr?.getResponseHeader('ETag');
@@ -110,7 +118,8 @@ async function openSession(
         throw new Error('S3 stored a part, but its ETag cannot be read: the bucket’s CORS must expose ETag.');
       const answer = await report.add({ partNumber: chunk.offset + 1, etag });
       await checkCompletion(answer);
-      return JSON.stringify(answer);
+      const { status, receivedBytes, totalBytes } = answer;
+      return JSON.stringify({ uploadId, status, receivedBytes, totalBytes });
     },
     cancel: () => api.abort(uploadId),
     leaving() {

@@ -26,6 +26,7 @@ export interface FinishedRequest {
   readonly status: 200;
   readonly responseText: '';
   getResponseHeader(name: string): null;
+  getAllResponseHeaders(): string;
   abort(): void;
 }
 

@@ -48,6 +48,9 @@ const OPTIONS: { readonly [Name in keyof Required<Options>]: Reader<Options[Name
   allowedOrigins: texts('like ["https://app.example.com"]'),
   allowedContentTypes: texts('like ["video/*"]'),
   allowedExtensions: texts('like [".mp4", ".mov"]'),
+  checkContent: flag(),
+  maxUploadsPerOwner: { expected: 'a whole number', read: wholeNumber },
+  maxBytesPerOwner: size('like "500 GiB", or a number of bytes'),
   minFileSize: size('like "1 KiB", or a number of bytes'),
   maxFileSize: size('like "100 GiB", or a number of bytes'),
   partSize: size('like "16 MiB", or a number of bytes'),
@@ -67,6 +70,7 @@ const OPTIONS: { readonly [Name in keyof Required<Options>]: Reader<Options[Name
   logLevel: choice({ DEBUG: 'DEBUG', INFO: 'INFO', WARN: 'WARN', ERROR: 'ERROR' } as const),
   logRetentionDays: { expected: `one of ${retentions().join(', ')}`, read: retention },
   kmsKey: text('"new", or the ARN of a KMS key', /^(new|arn:[\w-]+:kms:.+)$/),
+  authorizeFunctionArn: text('the ARN of a Lambda function', /^arn:[\w-]+:lambda:.+:function:.+$/),
   bucketName: text('the name of a bucket of yours', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
   eventBusName: text('the name of an event bus of yours, such as "default"', /^[\w./-]+$/),
   bucketAccessLogsBucketName: text('the name of a bucket of yours', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
@@ -213,6 +217,11 @@ function retention(value: unknown): RetentionDays | undefined {
 
 function retentions(): number[] {
   return Object.values(RetentionDays).filter((days) => typeof days === 'number' && days !== 9999) as number[];
+}
+
+function wholeNumber(value: unknown): number | undefined {
+  const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  return Number.isSafeInteger(number) ? (number as number) : undefined;
 }
 
 function text(expected: string, pattern: RegExp): Reader<string> {

@@ -38,7 +38,12 @@ export interface Permissions {
   readonly stateMachine?: readonly `states:${string}`[];
   readonly executions?: readonly `states:${string}`[];
   readonly eventBus?: readonly `events:${string}`[];
+  /** The deployer's own function. */
+  readonly authorizeFunction?: readonly ['lambda:InvokeFunction'];
 }
+
+/** What a deployer may turn on, and functions then need more for. */
+export type Feature = 'authorizeUpload' | 'checkContent';
 
 export interface UploadFunction {
   readonly description: string;
@@ -48,6 +53,8 @@ export interface UploadFunction {
   /** Seconds. API Gateway waits 30 at most, so that what it calls must end before. */
   readonly timeout: number;
   readonly may: Permissions;
+  /** What it may besides, only where the feature is on. */
+  readonly mayWith?: Partial<Record<Feature, Permissions>>;
   /** Variables besides those that name what it may act on. */
   readonly alsoReads: readonly (keyof FunctionEnvironment)[];
 }
@@ -65,6 +72,7 @@ export const UPLOAD_FUNCTIONS = {
       staging: ['s3:PutObject'],
       stateMachine: ['states:StartExecution'],
     },
+    mayWith: { authorizeUpload: { authorizeFunction: ['lambda:InvokeFunction'] } },
     alsoReads: ['SETTINGS'],
   },
   'test-chunk': {
@@ -97,6 +105,11 @@ export const UPLOAD_FUNCTIONS = {
       // To create the multipart upload; and a presigned URL may do what its signer may.
       uploads: ['s3:AbortMultipartUpload', 's3:PutObject'],
     },
+    mayWith: {
+      authorizeUpload: { authorizeFunction: ['lambda:InvokeFunction'] },
+      // The first part's URL stores a staged object.
+      checkContent: { staging: ['s3:PutObject'] },
+    },
     alsoReads: ['SETTINGS'],
   },
   'get-upload': {
@@ -116,6 +129,7 @@ export const UPLOAD_FUNCTIONS = {
       table: ['dynamodb:GetItem'],
       uploads: ['s3:PutObject'],
     },
+    mayWith: { checkContent: { staging: ['s3:PutObject'] } },
     alsoReads: ['SETTINGS'],
   },
   'record-parts': {
@@ -141,7 +155,7 @@ export const UPLOAD_FUNCTIONS = {
       listUploads: ['s3:ListBucketMultipartUploads'],
       listStaging: ['s3:ListBucket'],
     },
-    alsoReads: [],
+    alsoReads: ['SETTINGS'],
   },
   'gather-parts': {
     description: 'Checks that an upload is whole, and plans its completion',
@@ -153,6 +167,8 @@ export const UPLOAD_FUNCTIONS = {
       // The first assembled part needs the multipart upload that proxy mode puts off until here.
       uploads: ['s3:AbortMultipartUpload', 's3:PutObject'],
     },
+    // To look at the staged first part, and to copy it into its place.
+    mayWith: { checkContent: { staging: ['s3:GetObject'], missingObjects: ['s3:ListBucket'] } },
     alsoReads: ['SETTINGS'],
   },
   'assemble-part': {
@@ -216,6 +232,18 @@ export const UPLOAD_FUNCTIONS = {
 } as const satisfies Record<string, UploadFunction>;
 
 export type UploadFunctionName = keyof typeof UPLOAD_FUNCTIONS;
+
+/** What a function may where these features are on. */
+export function permissionsOf(fn: UploadFunction, features: readonly Feature[]): Permissions {
+  const all = [fn.may, ...features.map((feature) => fn.mayWith?.[feature] ?? {})];
+  const subjects = [...new Set(all.flatMap((one) => Object.keys(one)))] as (keyof Permissions)[];
+  return Object.fromEntries(
+    subjects.map((subject) => [
+      subject,
+      [...new Set(all.flatMap((one): readonly string[] => one[subject] ?? []))],
+    ]),
+  ) as Permissions;
+}
 
 /** Name and description of every function, in the map's order. */
 export const uploadFunctions = (): (readonly [UploadFunctionName, UploadFunction])[] =>

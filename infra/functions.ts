@@ -7,7 +7,13 @@ import { Construct } from 'constructs';
 import type { FunctionEnvironment } from '../lambdas/environment.ts';
 import type { UploadSettings } from '../lambdas/upload/settings.ts';
 import { bundleFunctions } from './bundle.ts';
-import { pascalCase, type UploadFunctionName, uploadFunctions } from './function-map.ts';
+import {
+  type Feature,
+  pascalCase,
+  permissionsOf,
+  type UploadFunctionName,
+  uploadFunctions,
+} from './function-map.ts';
 import { statementsFor, type UploadResources, variablesFor } from './permissions.ts';
 
 export interface UploadFunctionsProps {
@@ -34,8 +40,14 @@ export class UploadFunctions extends Construct {
       all.map(([name]) => name),
       { sourceMaps: props.sourceMaps },
     );
+    const features: Feature[] = [
+      ...(props.resources.authorizeFunction ? (['authorizeUpload'] as const) : []),
+      ...(props.settings.checkContent ? (['checkContent'] as const) : []),
+    ];
     this.byName = new Map(
-      all.map(([name, { description, trigger, memory, timeout, may, alsoReads }]) => {
+      all.map(([name, settings]) => {
+        const { description, trigger, memory, timeout, alsoReads } = settings;
+        const may = permissionsOf(settings, features);
         const construct = pascalCase(name);
         const role = new iam.Role(this, `${construct}Role`, {
           description: `${name}: ${description}`,
@@ -93,6 +105,7 @@ function environmentOf(
     STATE_MACHINE_ARN: Lazy.string({ produce: () => resources.stateMachine().stateMachineArn }),
     EVENT_BUS_NAME: resources.eventBus.eventBusName,
     SETTINGS: JSON.stringify(settings),
+    AUTHORIZE_FUNCTION_ARN: resources.authorizeFunction?.functionArn ?? '',
   };
   return Object.fromEntries(names.map((name) => [name, values[name]]));
 }

@@ -80,6 +80,12 @@ export class UploadApi extends Construct {
     return this.httpApi.apiEndpoint;
   }
 
+  /** The URL's host. */
+  get domainName(): string {
+    const { region, urlSuffix } = Stack.of(this);
+    return `${this.httpApi.apiId}.execute-api.${region}.${urlSuffix}`;
+  }
+
   private addRoutes({ functions, auth }: UploadApiProps): apigateway.HttpRoute[] {
     const authorizer = authorizerOf(auth);
     return uploadFunctions().flatMap(([name, { trigger }]) => {

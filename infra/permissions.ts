@@ -3,6 +3,7 @@ import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import type { IEventBus } from 'aws-cdk-lib/aws-events';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import type { StateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import type { FunctionEnvironment } from '../lambdas/environment.ts';
@@ -17,6 +18,8 @@ export interface UploadResources {
   readonly eventBus: IEventBus;
   /** Given late: its definition names functions, which name it. */
   readonly stateMachine: () => StateMachine;
+  /** The deployer's own, where there is one. */
+  readonly authorizeFunction?: IFunction | undefined;
 }
 
 /** The variable by which a function learns the name of what it may act on. */
@@ -31,6 +34,7 @@ const VARIABLE_OF: Record<keyof Permissions, Exclude<keyof FunctionEnvironment, 
   stateMachine: 'STATE_MACHINE_ARN',
   executions: 'STATE_MACHINE_ARN',
   eventBus: 'EVENT_BUS_NAME',
+  authorizeFunction: 'AUTHORIZE_FUNCTION_ARN',
 };
 
 /** A function gets the names of what it may act on, and no others. */
@@ -54,7 +58,7 @@ const subjectsOf = (may: Permissions): (keyof Permissions)[] => Object.keys(may)
 
 function scopeOf(
   subject: keyof Permissions,
-  { bucket, table, eventBus, stateMachine }: UploadResources,
+  { bucket, table, eventBus, stateMachine, authorizeFunction }: UploadResources,
 ): { readonly resource: string; readonly prefix?: string } {
   switch (subject) {
     case 'table':
@@ -77,6 +81,9 @@ function scopeOf(
       return { resource: Lazy.string({ produce: () => executionArns(stateMachine()) }) };
     case 'eventBus':
       return { resource: eventBus.eventBusArn };
+    case 'authorizeFunction':
+      // Without `:*`: this very function, or the alias or version that was given, and no other of it.
+      return { resource: authorizeFunction?.functionArn ?? '' };
   }
 }
 

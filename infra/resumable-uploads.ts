@@ -34,6 +34,13 @@ export interface ResumableUploadsProps extends UploadRules {
    */
   readonly auth?: UploadAuth;
   /**
+   * A function of yours that is asked before an upload begins, with an `AuthorizeUploadRequest`; it returns an
+   * `AuthorizeUploadAnswer`: yes, perhaps with a prefix for the key and other metadata, or no, with a reason. Should it
+   * fail, or take longer than 10 seconds, nothing begins. It is not asked again for an upload under way.
+   * @default none: who is authorized may upload what the other options allow
+   */
+  readonly authorizeUpload?: lambda.IFunction;
+  /**
    * Origins of the pages that upload, such as `https://app.example.com`; `*` for all. They get CORS on the API and
    * on the bucket.
    * @default none: no page of another origin can upload
@@ -124,6 +131,8 @@ export class ResumableUploads extends Construct {
   readonly httpApi: HttpApi;
   /** Without a slash at the end. */
   readonly apiUrl: string;
+  /** The API's host, for an origin of a CloudFront distribution with AWS WAF in front. */
+  readonly apiDomainName: string;
   /** Events that could not be handled, kept for 14 days. */
   readonly undelivered: sqs.Queue;
   /** The state machine in the AWS console. */
@@ -183,6 +192,7 @@ export class ResumableUploads extends Construct {
         table: this.table,
         eventBus: this.eventBus,
         stateMachine: () => this.stateMachine,
+        authorizeFunction: props.authorizeUpload,
       },
       settings,
       logRetention,
@@ -216,6 +226,7 @@ export class ResumableUploads extends Construct {
     });
     this.httpApi = api.httpApi;
     this.apiUrl = api.url;
+    this.apiDomainName = api.domainName;
 
     const watched = { api, functions: this.allFunctions, workflow, undelivered: this.undelivered };
     if (props.alarms) new UploadAlarms(this, 'Alarms', { ...watched, topic: props.alarms.topic });

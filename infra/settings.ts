@@ -1,6 +1,6 @@
 import { Duration, Size, Token } from 'aws-cdk-lib';
 import { GiB, MiB, S3_LIMITS } from '../lambdas/parts/geometry.ts';
-import type { UploadSettings } from '../lambdas/upload/settings.ts';
+import { MAX_COUNTED_UPLOADS, type UploadSettings } from '../lambdas/upload/settings.ts';
 import { InvalidOption } from './invalid-option.ts';
 
 /** What may be uploaded, how it is cut, and how long everything lives. */
@@ -16,8 +16,8 @@ export interface UploadRules {
    */
   readonly maxFileSize?: Size;
   /**
-   * Media types taken, for example `video/mp4` or `video/*`. It is what the client says about its file: check
-   * the bytes after the upload where it matters.
+   * Media types taken, for example `video/mp4` or `video/*`. It is what the client says about its file; see
+   * `checkContent`.
    * @default any
    */
   readonly allowedContentTypes?: readonly string[];
@@ -26,6 +26,24 @@ export interface UploadRules {
    * @default any
    */
   readonly allowedExtensions?: readonly string[];
+  /**
+   * Looks at a file's first bytes: they must be of the announced type. In presigned mode the first part is then
+   * staged, looked at when all parts are there, and copied into its place, for one more PUT and one GET.
+   * @default false
+   */
+  readonly checkContent?: boolean;
+  /**
+   * Uploads that one owner may have in progress, 1 to 1,000; more are refused until one is completed, aborted or
+   * expired. Costs two writes for each upload.
+   * @default any number
+   */
+  readonly maxUploadsPerOwner?: number;
+  /**
+   * Bytes, as announced, that one owner may have in progress, with at most 1,000 uploads. A larger file is refused
+   * whatever `maxFileSize` says.
+   * @default any number
+   */
+  readonly maxBytesPerOwner?: Size;
   /**
    * Bytes of a part that a browser PUTs to S3 by a presigned URL, 5 MiB to 5 GiB. A file that would need more
    * than 10,000 of them gets larger ones.
@@ -78,7 +96,11 @@ export function settingsOf(rules: UploadRules): UploadSettings {
     maxAgeSeconds: seconds('maxUploadAge', rules.maxUploadAge ?? Duration.days(7)),
     keepRecordSeconds: seconds('keepRecords', rules.keepRecords ?? Duration.days(7)),
     accelerate: rules.transferAcceleration ?? false,
+    ...(rules.checkContent && { checkContent: true }),
+    ...(rules.maxUploadsPerOwner !== undefined && { maxUploadsPerOwner: rules.maxUploadsPerOwner }),
+    ...(rules.maxBytesPerOwner && { maxBytesPerOwner: rules.maxBytesPerOwner.toBytes() }),
   };
+  checkQuotas(settings);
   checkSizes(settings);
   checkTimes(settings);
   for (const type of settings.allowedContentTypes) {
@@ -116,6 +138,26 @@ function checkSizes({ minFileSize, maxFileSize, partSize }: UploadSettings): voi
   if (partSize < S3_LIMITS.minPartSize || partSize > S3_LIMITS.maxPartSize) {
     refuse(
       `partSize is ${bytesText(partSize)}: S3 takes parts of 5 MiB to 5 GiB; give a size in that range.`,
+    );
+  }
+}
+
+function checkQuotas({ maxUploadsPerOwner, maxBytesPerOwner, minFileSize }: UploadSettings): void {
+  if (
+    maxUploadsPerOwner !== undefined &&
+    !(
+      Number.isInteger(maxUploadsPerOwner) &&
+      maxUploadsPerOwner >= 1 &&
+      maxUploadsPerOwner <= MAX_COUNTED_UPLOADS
+    )
+  ) {
+    refuse(
+      `maxUploadsPerOwner is ${maxUploadsPerOwner}: all are counted in one item, which is charged by its size; give a whole number from 1 to ${MAX_COUNTED_UPLOADS}, or leave it out.`,
+    );
+  }
+  if (maxBytesPerOwner !== undefined && maxBytesPerOwner < minFileSize) {
+    refuse(
+      `maxBytesPerOwner (${bytesText(maxBytesPerOwner)}) is below minFileSize (${bytesText(minFileSize)}): no file could be uploaded; raise it.`,
     );
   }
 }

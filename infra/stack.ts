@@ -1,6 +1,7 @@
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { Key } from 'aws-cdk-lib/aws-kms';
+import { Function } from 'aws-cdk-lib/aws-lambda';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { Topic } from 'aws-cdk-lib/aws-sns';
@@ -12,8 +13,17 @@ import { ResumableUploads, type ResumableUploadsProps } from './resumable-upload
 export interface UploadsStackProps
   extends Omit<
     ResumableUploadsProps,
-    'alarms' | 'bucket' | 'bucketAccessLogs' | 'encryption' | 'eventBus' | 'logRetention' | 'table'
+    | 'alarms'
+    | 'authorizeUpload'
+    | 'bucket'
+    | 'bucketAccessLogs'
+    | 'encryption'
+    | 'eventBus'
+    | 'logRetention'
+    | 'table'
   > {
+  /** The ARN of a function of yours that is asked about each new upload, in this account and region. */
+  readonly authorizeFunctionArn?: string;
   readonly bucketName?: string;
   readonly eventBusName?: string;
   readonly bucketAccessLogsBucketName?: string;
@@ -31,26 +41,12 @@ export class ResumableUploadsStack extends Stack {
   constructor(scope: Construct, id: string, options: UploadsStackProps, props: StackProps = {}) {
     super(scope, id, { description: 'Resumable uploads to S3', ...props });
     this.uploads = new ResumableUploads(this, 'Uploads', this.propsOf(options));
-    for (const [name, value] of Object.entries(this.outputs())) new CfnOutput(this, name, value);
-  }
-
-  private outputs(): Record<string, { readonly value: string; readonly description: string }> {
-    const { apiUrl, bucket, table, stateMachine, eventBus } = this.uploads;
-    return {
-      ApiUrl: { value: apiUrl, description: 'Where clients upload' },
-      BucketName: { value: bucket.bucketName, description: 'Where completed files appear' },
-      TableName: { value: table.tableName, description: 'The state of uploads' },
-      StateMachineArn: { value: stateMachine.stateMachineArn, description: 'Completes uploads' },
-      EventBusName: {
-        value: eventBus.eventBusName,
-        description: 'Tells of completed, failed, expired uploads',
-      },
-      ConsoleUrl: { value: this.uploads.consoleUrl, description: 'Every completion, in the AWS console' },
-    };
+    addOutputs(this, this.uploads);
   }
 
   private propsOf(options: UploadsStackProps): ResumableUploadsProps {
     const {
+      authorizeFunctionArn,
       bucketName,
       eventBusName,
       bucketAccessLogsBucketName,
@@ -62,6 +58,9 @@ export class ResumableUploadsStack extends Stack {
     } = options;
     return {
       ...props,
+      ...(authorizeFunctionArn && {
+        authorizeUpload: Function.fromFunctionArn(this, 'OwnAuthorizeFunction', authorizeFunctionArn),
+      }),
       ...(bucketName && { bucket: Bucket.fromBucketName(this, 'OwnBucket', bucketName) }),
       ...(eventBusName && { eventBus: EventBus.fromEventBusName(this, 'OwnEventBus', eventBusName) }),
       ...(bucketAccessLogsBucketName && {
@@ -78,4 +77,23 @@ export class ResumableUploadsStack extends Stack {
       }),
     };
   }
+}
+
+/** What clients, consumers and operators of a stack with uploads look for. */
+export function addOutputs(
+  stack: Stack,
+  { apiUrl, bucket, table, stateMachine, eventBus, consoleUrl }: ResumableUploads,
+): void {
+  const outputs = {
+    ApiUrl: { value: apiUrl, description: 'Where clients upload' },
+    BucketName: { value: bucket.bucketName, description: 'Where completed files appear' },
+    TableName: { value: table.tableName, description: 'The state of uploads' },
+    StateMachineArn: { value: stateMachine.stateMachineArn, description: 'Completes uploads' },
+    EventBusName: {
+      value: eventBus.eventBusName,
+      description: 'Tells of completed, failed, expired uploads',
+    },
+    ConsoleUrl: { value: consoleUrl, description: 'Every completion, in the AWS console' },
+  };
+  for (const [name, output] of Object.entries(outputs)) new CfnOutput(stack, name, output);
 }

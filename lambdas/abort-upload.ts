@@ -1,6 +1,6 @@
 import { dynamoDbClient } from './clients/dynamodb.ts';
 import { s3Client } from './clients/s3.ts';
-import { variable } from './environment.ts';
+import { settings, variable } from './environment.ts';
 import { uploadOfPath } from './http/answers.ts';
 import { type ApiAnswer, type ApiRequest, apiHandler } from './http/handler.ts';
 import { logger } from './http/logger.ts';
@@ -9,11 +9,14 @@ import { deletePages } from './parts/ledger.ts';
 import type { Bucket } from './storage/multipart.ts';
 import { sweepStorage } from './storage/sweep.ts';
 import { FIRST_LOOK_SECONDS } from './upload/lifecycle.ts';
+import { hasQuota, release } from './upload/quota.ts';
+import type { UploadSettings } from './upload/settings.ts';
 import { changeUpload, type Table } from './upload/store.ts';
 
 export interface Services {
   readonly table: Table;
   readonly bucket: Bucket;
+  readonly settings: UploadSettings;
 }
 
 /**
@@ -22,7 +25,10 @@ export interface Services {
  *
  * A request that was under way may still store something behind this one's back; the watchdog sweeps once more.
  */
-export async function abortUpload(request: ApiRequest, { table, bucket }: Services): Promise<ApiAnswer> {
+export async function abortUpload(
+  request: ApiRequest,
+  { table, bucket, settings: chosen }: Services,
+): Promise<ApiAnswer> {
   const upload = await uploadOfPath(table, request);
   request.log.appendKeys({ uploadId: upload.uploadId, attempt: upload.attempt });
   const seconds = Math.floor(request.now / 1000);
@@ -41,6 +47,7 @@ export async function abortUpload(request: ApiRequest, { table, bucket }: Servic
     );
   await sweepStorage(bucket, aborted);
   await deletePages(table, aborted);
+  if (hasQuota(chosen)) await release(table, aborted);
   request.log.info('upload aborted');
   return { status: 204 };
 }
@@ -49,6 +56,7 @@ function buildServices(): Services {
   return {
     table: { client: dynamoDbClient(), tableName: variable('TABLE_NAME') },
     bucket: { client: s3Client(), bucketName: variable('BUCKET_NAME') },
+    settings: settings(),
   };
 }
 

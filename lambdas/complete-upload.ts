@@ -3,6 +3,7 @@ import { s3Client } from './clients/s3.ts';
 import { settings, variable } from './environment.ts';
 import { completedDetail, type UploadCompletedDetail } from './events/upload-event.ts';
 import { logger } from './http/logger.ts';
+import { countCompleted } from './metrics.ts';
 import { assemblyOf, bytesOfPieces, chunksOfPart, pieceCount, pieceLength } from './parts/geometry.ts';
 import { isDirect, type PieceMark, readMarks, recordPieces } from './parts/ledger.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type StoredPart,
 } from './storage/multipart.ts';
 import { deleteObjects } from './storage/staging.ts';
+import { hasQuota, release } from './upload/quota.ts';
 import { stagedChunkKey, type UploadRecord } from './upload/record.ts';
 import type { UploadSettings } from './upload/settings.ts';
 import { partitionKey, type Table } from './upload/store.ts';
@@ -55,6 +57,8 @@ export async function completeUpload(
   const upload = await uploadOfExecution(services.table, planned, now);
   const object = await join(upload, planned, services, now);
   if (upload.mode === 'proxy') await deleteStaged(services.bucket, upload);
+  if (upload.firstPartStaged) await deleteObjects(services.bucket, [stagedChunkKey(upload, 1)]);
+  if (hasQuota(services.settings)) await release(services.table, upload);
 
   const completedAt = upload.completedAt ?? Math.floor(now / 1000);
   return {
@@ -200,5 +204,6 @@ export const handler = async (planned: PlannedUpload): Promise<CompletedUpload> 
     async () => await completeUpload(planned, services, Date.now()),
   );
   log.info('upload completed', { bytes: planned.totalSize });
+  countCompleted(planned.totalSize);
   return completed;
 };

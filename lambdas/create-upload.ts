@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { authorizeHook } from './clients/authorize-hook.ts';
 import { dynamoDbClient } from './clients/dynamodb.ts';
 import { s3Client } from './clients/s3.ts';
 import { settings, variable } from './environment.ts';
@@ -6,25 +7,22 @@ import { progressAnswer } from './http/answers.ts';
 import { type ApiAnswer, type ApiRequest, apiHandler } from './http/handler.ts';
 import { jsonBody, metadata, text, wholeNumber } from './http/json-body.ts';
 import { logger } from './http/logger.ts';
-import { choosePartSize, pieceCount, pieceLength } from './parts/geometry.ts';
+import { choosePartSize, pieceCount } from './parts/geometry.ts';
 import { readMarks } from './parts/ledger.ts';
 import { FIRST_PART_URLS } from './parts/limits.ts';
 import { firstMissing, toRanges } from './parts/ranges.ts';
 import { type Bucket } from './storage/multipart.ts';
 import { presignParts } from './storage/presign.ts';
+import { type AdmissionServices, admitUpload } from './upload/admission.ts';
 import { type UploadIdentity, uploadIdOf } from './upload/identity.ts';
-import { ensureMultipartUpload, getOrCreateUpload, newUpload } from './upload/lifecycle.ts';
+import { ensureMultipartUpload } from './upload/lifecycle.ts';
 import { checkFile, mediaType } from './upload/policy.ts';
 import { objectKey, type UploadRecord } from './upload/record.ts';
-import type { UploadSettings } from './upload/settings.ts';
 import { getUpload, type Table } from './upload/store.ts';
 
-export interface Services {
-  readonly table: Table;
-  readonly bucket: Bucket;
+export interface Services extends AdmissionServices {
   /** Signs the browser's URLs: accelerated where the deployment is. */
   readonly signer: Bucket;
-  readonly settings: UploadSettings;
 }
 
 /**
@@ -51,20 +49,16 @@ export async function createUpload(request: ApiRequest, services: Services): Pro
     chunkSize: 0,
     fileName,
   };
-  const uploadId = uploadIdOf(identity);
-  log.appendKeys({ uploadId });
-  const { upload, created } = await getOrCreateUpload(services.table, { owner, uploadId }, now, (previous) =>
-    newUpload(
-      identity,
-      {
-        contentType: mediaType(contentType),
-        pieceSize: choosePartSize(totalSize, services.settings.partSize),
-        metadata: extra,
-      },
-      services.settings,
-      now,
-      previous,
-    ),
+  log.appendKeys({ uploadId: uploadIdOf(identity) });
+  const { upload, created } = await admitUpload(
+    services,
+    identity,
+    {
+      contentType: mediaType(contentType),
+      pieceSize: choosePartSize(totalSize, services.settings.partSize),
+      metadata: extra,
+    },
+    request,
   );
   log.appendKeys({ attempt: upload.attempt });
   log.info(created ? 'upload created' : 'upload resumed', { mode: 'presigned', totalBytes: totalSize });
@@ -105,13 +99,8 @@ async function signFirst(
   now: number,
 ) {
   const known = created ? upload : await settled(table, upload, now);
-  const { s3UploadId } = await ensureMultipartUpload(table, bucket, known, now);
-  return await presignParts(
-    signer,
-    { key: objectKey(upload), s3UploadId },
-    numbers.map((partNumber) => ({ partNumber, size: pieceLength(upload, partNumber) })),
-    { now, expirySeconds: settings.urlExpirySeconds },
-  );
+  const whole = await ensureMultipartUpload(table, bucket, known, now);
+  return await presignParts(signer, whole, numbers, { now, expirySeconds: settings.urlExpirySeconds });
 }
 
 /** Another request may be creating the multipart upload just now: waiting a moment is cheaper than making a second. */
@@ -133,6 +122,7 @@ function buildServices(): Services {
     bucket,
     signer: chosen.accelerate ? { client: s3Client({ accelerate: true }), bucketName } : bucket,
     settings: chosen,
+    hook: authorizeHook(),
   };
 }
 

@@ -8,6 +8,8 @@ export interface FunctionEnvironment {
   readonly EVENT_BUS_NAME: string;
   /** JSON of {@link UploadSettings}. */
   readonly SETTINGS: string;
+  /** The deployer's function that is asked about each new upload; set only where there is one. */
+  readonly AUTHORIZE_FUNCTION_ARN: string;
 }
 
 /** @throws Error when the variable is not set: the deployment is broken, and the function must not start. */

@@ -1,3 +1,4 @@
+import { authorizeHook } from './clients/authorize-hook.ts';
 import { dynamoDbClient } from './clients/dynamodb.ts';
 import { s3Client } from './clients/s3.ts';
 import { stepFunctionsClient } from './clients/step-functions.ts';
@@ -10,18 +11,18 @@ import { Problem } from './http/problems.ts';
 import { partOfBody, pieceLength } from './parts/geometry.ts';
 import { directMark, type PieceMark } from './parts/ledger.ts';
 import { type RecordServices, recordStoredPieces } from './parts/record.ts';
-import { type Bucket, isS3Error, uploadPart } from './storage/multipart.ts';
+import { isS3Error, uploadPart } from './storage/multipart.ts';
 import { stageChunk } from './storage/staging.ts';
+import { type AdmissionServices, admitUpload } from './upload/admission.ts';
+import { contentMismatch, typeOfBytes } from './upload/content.ts';
 import { uploadIdOf } from './upload/identity.ts';
-import { ensureMultipartUpload, getOrCreateUpload, newUpload, UploadEnded } from './upload/lifecycle.ts';
+import { ensureMultipartUpload, UploadEnded } from './upload/lifecycle.ts';
 import { mediaType } from './upload/policy.ts';
 import { understandChunk } from './upload/proxied.ts';
 import { objectKey, stagedChunkKey, type UploadRecord } from './upload/record.ts';
 import { startExecution } from './workflow/execution.ts';
 
-export interface Services extends RecordServices {
-  readonly bucket: Bucket;
-}
+export interface Services extends RecordServices, AdmissionServices {}
 
 /**
  * `POST /upload`: takes one chunk from Resumable.js, as form or octet.
@@ -38,18 +39,21 @@ export async function receiveChunk(request: ApiRequest, services: Services): Pro
       `resumableCurrentChunkSize says ${parameters.currentChunkSize} bytes; the chunk has ${bytes.byteLength}.`,
     );
   const chunk = understandChunk(parameters, owner, services.settings);
-  const uploadId = uploadIdOf(chunk.identity);
-  log.appendKeys({ uploadId });
+  log.appendKeys({ uploadId: uploadIdOf(chunk.identity) });
+  const contentType = mediaType(parameters.type);
+  const shown =
+    services.settings.checkContent && chunk.first === 1 ? { type: await typeOfBytes(bytes) } : undefined;
+  // Before the upload begins: what is refused must leave nothing.
+  if (shown) mustBeAnnounced(contentType, shown.type, services);
 
-  const { upload, created } = await getOrCreateUpload(services.table, { owner, uploadId }, now, (previous) =>
-    newUpload(
-      chunk.identity,
-      { contentType: mediaType(parameters.type), pieceSize: parameters.chunkSize },
-      services.settings,
-      now,
-      previous,
-    ),
+  const { upload, created } = await admitUpload(
+    services,
+    chunk.identity,
+    { contentType, pieceSize: parameters.chunkSize },
+    request,
   );
+  // Another chunk may have begun the upload, under another type: that one goes onto the object.
+  if (shown) mustBeAnnounced(upload.contentType, shown.type, services);
   log.appendKeys({ attempt: upload.attempt });
   if (created) log.info('upload created', { mode: 'proxy', totalBytes: upload.totalSize });
 
@@ -66,6 +70,12 @@ export async function receiveChunk(request: ApiRequest, services: Services): Pro
   const progress = await recordStoredPieces(services, upload, marks, now);
   log.info('chunk stored', { chunk: chunk.first, bytes: bytes.byteLength, status: progress.status });
   return { status: 200, body: progressAnswer(upload, progress) };
+}
+
+/** @throws Problem unless the first bytes are of the announced type */
+function mustBeAnnounced(contentType: string, shown: string | undefined, { settings }: Services): void {
+  const mismatch = contentMismatch(contentType, shown, settings.allowedContentTypes);
+  if (mismatch) throw new Problem('content-mismatch', mismatch);
 }
 
 /** Puts the bytes into S3: as a part where they may be one, else staged, chunk by chunk. */
@@ -106,6 +116,7 @@ function buildServices(): Services {
     bucket: { client: s3Client(), bucketName: variable('BUCKET_NAME') },
     stateMachine: { client: stepFunctionsClient(), stateMachineArn: variable('STATE_MACHINE_ARN') },
     settings: settings(),
+    hook: authorizeHook(),
   };
 }
 

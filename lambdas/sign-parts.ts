@@ -6,11 +6,10 @@ import { type ApiAnswer, type ApiRequest, apiHandler } from './http/handler.ts';
 import { jsonBody, list, wholeNumber } from './http/json-body.ts';
 import { logger } from './http/logger.ts';
 import { tryAgain } from './http/problems.ts';
-import { pieceCount, pieceLength } from './parts/geometry.ts';
+import { pieceCount } from './parts/geometry.ts';
 import { MAX_PART_URLS } from './parts/limits.ts';
 import type { Bucket } from './storage/multipart.ts';
 import { presignParts } from './storage/presign.ts';
-import { objectKey } from './upload/record.ts';
 import type { UploadSettings } from './upload/settings.ts';
 import type { Table } from './upload/store.ts';
 
@@ -35,8 +34,8 @@ export async function signParts(request: ApiRequest, services: Services): Promis
     body: {
       partUrls: await presignParts(
         services.signer,
-        { key: objectKey(upload), s3UploadId: upload.s3UploadId },
-        [...new Set(numbers)].map((partNumber) => ({ partNumber, size: pieceLength(upload, partNumber) })),
+        { ...upload, s3UploadId: upload.s3UploadId },
+        [...new Set(numbers)],
         { now: request.now, expirySeconds: services.settings.urlExpirySeconds },
       ),
     },

@@ -8,7 +8,7 @@ import { readPage } from './parts/ledger.ts';
 import { pageOf } from './parts/pages.ts';
 import { uploadIdOf } from './upload/identity.ts';
 import { understandChunk } from './upload/proxied.ts';
-import { isOpen } from './upload/record.ts';
+import { isOpen, type UploadRecord } from './upload/record.ts';
 import type { UploadSettings } from './upload/settings.ts';
 import { getUpload, type Table } from './upload/store.ts';
 
@@ -32,7 +32,7 @@ export async function testChunk(request: ApiRequest, services: Services): Promis
   const { identity, first, last } = understandChunk(parseChunkQuery(event), owner, services.settings);
   const uploadId = uploadIdOf(identity);
   const upload = await getUpload(services.table, { owner, uploadId }, now);
-  if (upload?.status === 'completing' || upload?.status === 'completed') return { status: 200 };
+  if (upload?.status === 'completing' || upload?.status === 'completed') return found(upload);
   if (!upload || !isOpen(upload, now)) return { status: 204 };
 
   const pages = new Map<number, ReadonlyMap<number, string>>();
@@ -41,8 +41,14 @@ export async function testChunk(request: ApiRequest, services: Services): Promis
     if (!pages.has(index)) pages.set(index, (await readPage(services.table, upload, index)).marks);
     if (!pages.get(index)?.has(number)) return { status: 204 };
   }
-  return { status: 200 };
+  return found(upload);
 }
+
+/** Resumable.js reads the status only; a client that knows more takes the id, and asks for the rest at once. */
+const found = ({ uploadId, status }: UploadRecord): ApiAnswer => ({
+  status: 200,
+  body: { uploadId, status },
+});
 
 const services: Services = {
   table: { client: dynamoDbClient(), tableName: variable('TABLE_NAME') },

@@ -4,6 +4,7 @@ import { s3Client } from './clients/s3.ts';
 import { stepFunctionsClient } from './clients/step-functions.ts';
 import { settings, variable } from './environment.ts';
 import { logger } from './http/logger.ts';
+import { count } from './metrics.ts';
 import { type LookServices, lookAfter } from './upload/look.ts';
 import { dueUploads, getUpload } from './upload/store.ts';
 
@@ -43,6 +44,8 @@ export async function watch(
         if (!upload) continue;
         const outcome = await lookAfter(services, upload, now);
         log.info('looked after', { uploadId: upload.uploadId, attempt: upload.attempt, outcome });
+        if (outcome === 'expired') count('UploadsExpired');
+        if (outcome === 'completing') count('UploadsRescued');
       } catch (error) {
         // One upload's trouble must not keep the others from being looked after; it is due again at the next run.
         failed++;

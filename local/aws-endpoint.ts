@@ -7,12 +7,13 @@ import type { Credentials } from './aws/credentials.ts';
 import { createFrontDoor, type FrontDoor } from './aws/front-door.ts';
 import { createDynamoDb } from './dynamodb.ts';
 import { createEvents } from './events.ts';
-import { createFunctionPool, type LocalFunctionPool } from './lambda/pool.ts';
+import type { FunctionSettings } from './lambda/function-settings.ts';
+import { createFunctionPool, type FunctionFault, type LocalFunctionPool } from './lambda/pool.ts';
 import { bucketOptions } from './s3/bucket.ts';
 import { createS3Engine, type S3Engine } from './s3/engine.ts';
 import { createS3Forwarder } from './s3/forward.ts';
 import { createStates } from './states/engine.ts';
-import { AwsError, type Clock, type LocalTemplate } from './types.ts';
+import { AwsError, type Caller, type Clock, type LocalTemplate } from './types.ts';
 
 export interface AwsEndpointOptions {
   readonly dir: string;
@@ -73,6 +74,15 @@ export async function openAwsEndpoint(
   });
   closers.push(() => dynamodb.close());
 
+  /** What a service cannot deliver: the queue takes it only from who may send to it, and is the last to do so. */
+  const sendToDeadLetters = (caller: Caller, queueArn: string, message: object): void => {
+    const owner = template.byType('AWS::SQS::Queue').find(({ arn }) => arn === queueArn);
+    const need = { action: 'sqs:SendMessage', resource: queueArn, ...(owner && { owner }) };
+    const refusal = door().access.refusal(caller, [need]);
+    if (refusal) log(`an event is lost: ${refusal.message}`);
+    else sendToQueue(dir, queueArn, { at: clock.now(), ...message });
+  };
+
   const pool = createFunctionPool({
     template,
     clock,
@@ -80,18 +90,12 @@ export async function openAwsEndpoint(
     awsEndpointUrl: () => url,
     log,
     logDir: join(dir, 'logs'),
-    deadLetter: ({ role, name, deadLetterArn = '' }, event, failure) => {
-      const caller = { kind: 'role', roleLogicalId: role.logicalId, roleArn: role.arn ?? '' } as const;
-      const refusal = door().access.refusal(caller, [{ action: 'sqs:SendMessage', resource: deadLetterArn }]);
-      if (refusal) log(`${name}: an event is lost: ${refusal.message}`);
-      else
-        sendToQueue(dir, deadLetterArn, {
-          at: clock.now(),
-          functionName: name,
-          failure,
-          event: JSON.parse(event),
-        });
-    },
+    deadLetter: (settings, event, failure) =>
+      sendToDeadLetters(roleOf(settings), settings.deadLetterArn ?? '', {
+        functionName: settings.name,
+        failure,
+        event: JSON.parse(event),
+      }),
   });
   closers.push(() => pool.close());
 
@@ -110,6 +114,16 @@ export async function openAwsEndpoint(
     dir,
     clock,
     call: (service, operation, input, caller) => door().call(service, operation, input, caller),
+    deadLetter: ({ queueArn, from, ruleArn, targetArn, input, reason }) => {
+      const fn = pool.functions.find(({ arn }) => arn === targetArn);
+      sendToDeadLetters(
+        from === 'lambda' && fn
+          ? roleOf(fn)
+          : { kind: 'service', service: 'events.amazonaws.com', sourceArn: ruleArn },
+        queueArn,
+        { rule: ruleArn, target: targetArn, reason, event: input },
+      );
+    },
     retryDelaysMs: ASYNC_RETRY_DELAYS_MS.map((ms) => ms * retryTimeScale),
     log,
   });
@@ -133,11 +147,34 @@ export async function openAwsEndpoint(
           throw new AwsError('ExecutionDoesNotExist', `there is no execution ${params.name}`, 404);
         return execution;
       },
+      'POST /_local/executions/{name}/redrive': async ({ params }) => {
+        const execution = states.get(params.name ?? '');
+        if (!execution)
+          throw new AwsError('ExecutionDoesNotExist', `there is no execution ${params.name}`, 404);
+        const { executionArn } = execution;
+        const { status, body } = await door().call(
+          'states',
+          'RedriveExecution',
+          { executionArn },
+          { kind: 'root' },
+        );
+        if (status !== 200) throw new AwsError(String(body.__type), String(body.message), status);
+        return body;
+      },
       'POST /_local/async': ({ body }) => {
         const { duplicate } = (body ?? {}) as { duplicate?: unknown };
         if (typeof duplicate !== 'boolean') throw new RangeError('duplicate is true or false');
         pool.duplicateAsync = duplicate;
         return { duplicate };
+      },
+      'POST /_local/functions': ({ body }) => pool.setFault(body as FunctionFault),
+      'POST /_local/events/disorder': ({ body }) => {
+        const { duplicate = false, shuffle } = (body ?? {}) as { duplicate?: unknown; shuffle?: unknown };
+        if (typeof duplicate !== 'boolean') throw new RangeError('duplicate is true or false');
+        if (shuffle !== undefined && typeof shuffle !== 'number')
+          throw new RangeError('shuffle is a number, the seed');
+        events.disturb({ duplicate, ...(shuffle !== undefined && { shuffle }) });
+        return { duplicate, shuffle };
       },
       'POST /_local/ttl': async () => ({ deleted: await dynamodb.sweepTtl() }),
       'POST /_local/lifecycle': () => s3.applyLifecycle(),
@@ -197,6 +234,13 @@ async function openS3({ dir, clock, template, s3, bucketName, log }: AwsEndpoint
     },
   };
 }
+
+const roleOf = ({ role, name }: FunctionSettings): Caller => ({
+  kind: 'role',
+  roleLogicalId: role.logicalId,
+  roleArn: role.arn ?? '',
+  functionName: name,
+});
 
 /** A queue is a file with a JSON line for each message: something to look at, with nothing that takes from it. */
 function sendToQueue(dir: string, queueArn: string, message: object): void {

@@ -4,6 +4,7 @@
  * PORT                 of the API and the pages. Default 3000; 0: any.
  * LOCAL_DIR            where all state lives. Default .local
  * AUTH                 none (default), jwt or iam
+ * UPLOADS_APP          another CDK app than infra/app.ts, for example one of examples/
  * S3_ENDPOINT, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, DYNAMODB_ENDPOINT
  *                      real engines in place of the built-in ones
  * LOCAL_RETRY_SCALE    multiplies the pauses before AWS services try again; tests set it below 1. Default 1
@@ -28,7 +29,7 @@ async function main(): Promise<void> {
     port,
     outDir: async (apiUrl) => {
       const environment = { UPLOADS_LOCAL: '1', UPLOADS_LOCAL_URL: apiUrl, AUTH: env.AUTH || 'none' };
-      await synthesise({ root, outDir, environment });
+      await synthesise({ root, app: env.UPLOADS_APP || undefined, outDir, environment });
       return outDir;
     },
     s3: readS3(env),

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 export interface SynthOptions {
   /** The project's root. */
   readonly root: string;
+  /** The CDK app, below the root. @default infra/app.ts */
+  readonly app?: string | undefined;
   /** The folder to write; what was there is replaced. */
   readonly outDir: string;
   /** Added to this process's environment for the app. */
@@ -14,6 +16,7 @@ export interface SynthOptions {
 
 /** All that the template and its bundles are made from, `environment` and Node's version apart. */
 const inputs = [
+  'examples/**/*',
   'infra/**/*',
   'lambdas/**/*',
   'statemachine/**/*',
@@ -31,19 +34,24 @@ const KEY_FILE = 'made-from.txt';
  * @returns whether the app ran
  * @throws an Error with the app's own words where it fails
  */
-export async function synthesise({ root, outDir, environment }: SynthOptions): Promise<boolean> {
-  const key = digestInputs(root, environment);
+export async function synthesise({
+  root,
+  app = 'infra/app.ts',
+  outDir,
+  environment,
+}: SynthOptions): Promise<boolean> {
+  const key = digestInputs(root, app, environment);
   const keyFile = join(outDir, KEY_FILE);
   if (existsSync(keyFile) && readFileSync(keyFile, 'utf8') === key) return false;
   // Old assets would pile up otherwise.
   rmSync(outDir, { recursive: true, force: true });
-  await run(root, { ...environment, CDK_OUTDIR: outDir });
+  await run(root, app, { ...environment, CDK_OUTDIR: outDir });
   writeFileSync(keyFile, key);
   return true;
 }
 
-function digestInputs(root: string, environment: Readonly<Record<string, string>>): string {
-  const hash = createHash('sha256').update(JSON.stringify([process.version, environment]));
+function digestInputs(root: string, app: string, environment: Readonly<Record<string, string>>): string {
+  const hash = createHash('sha256').update(JSON.stringify([process.version, app, environment]));
   for (const entry of globSync(inputs, { cwd: root, withFileTypes: true }).filter((one) => one.isFile())) {
     const path = join(entry.parentPath, entry.name);
     hash.update(`\0${path}\0`).update(readFileSync(path));
@@ -51,9 +59,9 @@ function digestInputs(root: string, environment: Readonly<Record<string, string>
   return hash.digest('hex');
 }
 
-function run(root: string, environment: Readonly<Record<string, string>>): Promise<void> {
+function run(root: string, path: string, environment: Readonly<Record<string, string>>): Promise<void> {
   return new Promise((resolve, reject) => {
-    const app = spawn(process.execPath, [join(root, 'infra/app.ts')], {
+    const app = spawn(process.execPath, [join(root, path)], {
       cwd: root,
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -24,7 +24,9 @@ export class ExecutionView {
       this.#draw();
     });
     this.#history = new HistoryTable(find('#history'), find('#more-history'));
-    find('#redrive').addEventListener('click', () => void this.#redrive());
+    find('#redrive').addEventListener('click', () => {
+      this.#redrive().catch((error: Error) => setText(find('#redrive-answer'), error.message));
+    });
   }
 
   /** @param name undefined for none */

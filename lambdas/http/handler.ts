@@ -29,6 +29,8 @@ export interface ApiRequest {
   readonly event: ApiEvent;
   /** Who sends it, as it stands in keys. */
   readonly owner: string;
+  /** The token's claims, each as text, where there is a token. */
+  readonly claims?: Readonly<Record<string, string>> | undefined;
   readonly now: number;
   readonly log: Logger;
 }
@@ -72,7 +74,8 @@ export function apiHandler(
     log.appendKeys({ requestId: event.requestContext.requestId, awsRequestId: context.awsRequestId });
     try {
       const owner = ownerOf(event.requestContext);
-      const { status, body, headers } = await answer({ event, owner, now: Date.now(), log });
+      const claims = event.requestContext.authorizer?.jwt?.claims;
+      const { status, body, headers } = await answer({ event, owner, claims, now: Date.now(), log });
       return {
         statusCode: status,
         headers: {
@@ -90,7 +93,9 @@ export function apiHandler(
 
 function asProblem(error: unknown, log: Logger): Problem {
   if (error instanceof Problem) {
-    log.info('refused', { problem: error.problem, detail: error.message });
+    // The detail may quote what the client sent.
+    log.info('refused', { problem: error.problem, status: error.status });
+    log.debug('refused', { detail: error.message });
     return error;
   }
   if (error instanceof UploadEnded) {

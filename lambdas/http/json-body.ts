@@ -5,6 +5,9 @@ import { Problem } from './problems.ts';
 /** Far more than the largest legal request of ours needs. */
 const MAX_JSON_BYTES = 256 * 1024;
 
+/** Twice as deep as the deepest legal request of ours. */
+const MAX_JSON_DEPTH = 8;
+
 /**
  * The JSON object in a request's body.
  *
@@ -27,7 +30,21 @@ export function jsonBody(event: ApiEvent): Readonly<Record<string, unknown>> {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new Problem('invalid-request', 'The body must be a JSON object.');
+  if (isDeeper(value, MAX_JSON_DEPTH))
+    throw new Problem('invalid-request', `The body is nested deeper than ${MAX_JSON_DEPTH} levels.`);
   return value as Record<string, unknown>;
+}
+
+/** Level by level, not by recursion: the depth is the client's to choose. */
+function isDeeper(value: object, most: number): boolean {
+  let level: readonly unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth === most) return true;
+    level = level
+      .flatMap((one) => Object.values(one as object))
+      .filter((one) => typeof one === 'object' && one);
+  }
+  return false;
 }
 
 /** A whole number from `least` to `most`. */
@@ -53,8 +70,11 @@ export function list<T>(value: unknown, name: string, most: number, read: (entry
 }
 
 /** At most 20 names with texts, 2,000 bytes in all: what S3 would take as an object's own metadata. */
-export function metadata(value: unknown): Readonly<Record<string, string>> | undefined {
-  if (value === undefined) return undefined;
+export const metadata = (value: unknown): Readonly<Record<string, string>> | undefined =>
+  value === undefined ? undefined : checkedMetadata(value);
+
+/** @throws Problem */
+export function checkedMetadata(value: unknown): Readonly<Record<string, string>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new Problem('invalid-request', 'metadata must be an object of texts.');
   const entries = Object.entries(value);

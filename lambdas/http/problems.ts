@@ -15,12 +15,15 @@ const PROBLEMS = {
   'chunk-length-mismatch': [400, 'The chunk does not have the length that it should have'],
   'part-not-in-upload': [400, 'The upload has no such part'],
   'wrong-mode': [400, 'The upload uses the other mode'],
+  'upload-refused': [403, 'The upload is refused'],
   'upload-not-found': [404, 'No such upload'],
   'method-not-allowed': [405, 'The method is not allowed here'],
   'upload-not-open': [409, 'The upload takes no more parts'],
   'content-type-not-allowed': [415, 'The content type is not allowed'],
   'file-extension-not-allowed': [415, 'The file name ending is not allowed'],
+  'content-mismatch': [415, 'The content is not of the announced type'],
   'unsupported-body': [415, 'The body is of a kind that is not understood here'],
+  'quota-exceeded': [429, 'Too much is in progress'],
   'try-again': [503, 'A passing fault'],
 } as const satisfies Record<string, readonly [number, string]>;
 
@@ -32,15 +35,22 @@ export class Problem extends Error {
   readonly problem: ProblemName;
   readonly headers: Readonly<Record<string, string>>;
 
-  /** @param detail a sentence that says what to change */
-  constructor(problem: ProblemName, detail: string, headers: Readonly<Record<string, string>> = {}) {
+  readonly status: number;
+
+  /**
+   * @param detail a sentence that says what to change
+   * @param status in place of the problem's own: Resumable.js repeats a 403 or a 429 a hundred times without a pause
+   */
+  constructor(
+    problem: ProblemName,
+    detail: string,
+    headers: Readonly<Record<string, string>> = {},
+    status: number = PROBLEMS[problem][0],
+  ) {
     super(detail);
     this.problem = problem;
     this.headers = headers;
-  }
-
-  get status(): number {
-    return PROBLEMS[this.problem][0];
+    this.status = status;
   }
 
   get title(): string {

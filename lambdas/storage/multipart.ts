@@ -8,6 +8,7 @@ import {
   type S3Client,
   UploadPartCommand,
   type UploadPartCommandInput,
+  UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 
 export interface Bucket {
@@ -78,6 +79,31 @@ export async function uploadPart(
     abortSignal ? { abortSignal } : {},
   );
   return unquoted(ETag);
+}
+
+/**
+ * Makes one part of an object of the bucket, inside S3; the object must still be the one of this ETag. S3 copies up to
+ * 5 GiB at a time.
+ *
+ * @throws S3's `PreconditionFailed` when it is another one by now
+ */
+export async function copyPart(
+  { client, bucketName }: Bucket,
+  upload: MultipartUpload,
+  partNumber: number,
+  source: { readonly key: string; readonly etag: string },
+): Promise<string> {
+  const { CopyPartResult } = await client.send(
+    new UploadPartCopyCommand({
+      Bucket: bucketName,
+      Key: upload.key,
+      UploadId: upload.s3UploadId,
+      PartNumber: partNumber,
+      CopySource: `${bucketName}/${source.key.split('/').map(encodeURIComponent).join('/')}`,
+      CopySourceIfMatch: `"${source.etag}"`,
+    }),
+  );
+  return unquoted(CopyPartResult?.ETag);
 }
 
 /** All parts that S3 has, in order: the truth. One call for each 1,000. */

@@ -1,6 +1,8 @@
-import { UploadPartCommand } from '@aws-sdk/client-s3';
+import { PutObjectCommand, UploadPartCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import type { Bucket, MultipartUpload } from './multipart.ts';
+import { pieceLength } from '../parts/geometry.ts';
+import { objectKey, stagedChunkKey, type UploadRecord } from '../upload/record.ts';
+import type { Bucket } from './multipart.ts';
 
 /** A URL that stores one part by a PUT from anywhere. */
 export interface PartUrl {
@@ -13,32 +15,37 @@ export interface PartUrl {
 }
 
 /**
- * Signs a URL for each part. The length is signed along, so that a URL stores a part of this size or none. No call
- * to AWS is made.
+ * Signs a URL for each part. The length is signed along, so that a URL stores a part of this size or none. Where the
+ * content is checked, the first part's stores a staged object, for the workflow to look at. No call to AWS is made.
  */
 export async function presignParts(
   { client, bucketName }: Bucket,
-  upload: MultipartUpload,
-  parts: ReadonlyArray<{ partNumber: number; size: number }>,
+  upload: UploadRecord & { readonly s3UploadId: string },
+  partNumbers: readonly number[],
   { now, expirySeconds }: { now: number; expirySeconds: number },
 ): Promise<PartUrl[]> {
   const expiresAt = new Date(now + expirySeconds * 1000).toISOString();
-  return await Promise.all(
-    parts.map(async ({ partNumber, size }) => ({
-      partNumber,
-      url: await getSignedUrl(
+  const key = objectKey(upload);
+  const options = { expiresIn: expirySeconds, signableHeaders: new Set(['host', 'content-length']) };
+  const urlOf = async (partNumber: number, size: number): Promise<string> => {
+    const common = { Bucket: bucketName, ContentLength: size };
+    if (upload.firstPartStaged && partNumber === 1)
+      return await getSignedUrl(
         client,
-        new UploadPartCommand({
-          Bucket: bucketName,
-          Key: upload.key,
-          UploadId: upload.s3UploadId,
-          PartNumber: partNumber,
-          ContentLength: size,
-        }),
-        { expiresIn: expirySeconds, signableHeaders: new Set(['host', 'content-length']) },
-      ),
-      size,
-      expiresAt,
-    })),
+        new PutObjectCommand({ ...common, Key: stagedChunkKey(upload, partNumber) }),
+        options,
+      );
+    return await getSignedUrl(
+      client,
+      new UploadPartCommand({ ...common, Key: key, UploadId: upload.s3UploadId, PartNumber: partNumber }),
+      options,
+    );
+  };
+  return await Promise.all(
+    partNumbers.map(async (partNumber) => {
+      const size = pieceLength(upload, partNumber);
+      const url = await urlOf(partNumber, size);
+      return { partNumber, url, size, expiresAt };
+    }),
   );
 }

@@ -1,5 +1,10 @@
-import { DeleteObjectsCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import { type Bucket, unquoted } from './multipart.ts';
+import {
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3';
+import { type Bucket, isS3Error, unquoted } from './multipart.ts';
 
 /** Stores a chunk until the workflow assembles it. A chunk sent again replaces the former. */
 export async function stageChunk(
@@ -18,6 +23,38 @@ export async function readChunk({ client, bucketName }: Bucket, key: string): Pr
   const { Body } = await client.send(new GetObjectCommand({ Bucket: bucketName, Key: key }));
   if (!Body) throw new Error(`S3 answered without a body for ${key}.`);
   return await Body.transformToByteArray();
+}
+
+/** The beginning of a staged object, and what S3 says of the whole; undefined where there is none. */
+export async function readBeginning(
+  { client, bucketName }: Bucket,
+  key: string,
+  length: number,
+): Promise<{ bytes: Uint8Array; size: number; etag: string } | undefined> {
+  try {
+    const { Body, ContentRange, ETag } = await client.send(
+      new GetObjectCommand({ Bucket: bucketName, Key: key, Range: `bytes=0-${length - 1}` }),
+    );
+    if (!Body) throw new Error(`S3 answered without a body for ${key}.`);
+    const bytes = await Body.transformToByteArray();
+    const size = Number(ContentRange?.split('/')[1] ?? bytes.byteLength);
+    return { bytes, size, etag: unquoted(ETag) };
+  } catch (error) {
+    if (isS3Error(error, 'NoSuchKey')) return undefined;
+    throw error;
+  }
+}
+
+/** What S3 says of a staged object, without reading it; undefined where there is none. */
+export async function findStaged(
+  { client, bucketName }: Bucket,
+  key: string,
+): Promise<{ size: number; etag: string } | undefined> {
+  const { Contents } = await client.send(
+    new ListObjectsV2Command({ Bucket: bucketName, Prefix: key, MaxKeys: 1 }),
+  );
+  const found = Contents?.find(({ Key }) => Key === key);
+  return found && { size: found.Size ?? 0, etag: unquoted(found.ETag) };
 }
 
 /** DeleteObjects takes 1,000 keys at most; deleting what is not there succeeds. Deletions are free of charge. */

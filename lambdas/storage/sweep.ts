@@ -14,8 +14,11 @@ import { deleteObjects } from './staging.ts';
  */
 export async function sweepStorage(bucket: Bucket, upload: UploadRecord): Promise<void> {
   const { client, bucketName } = bucket;
-  const isOurs = (key: string, prefix: string): boolean =>
-    (key.slice(prefix.length).split('/')[0] ?? '') <= upload.attempt;
+  const isOurs = (key: string, prefix: string): boolean => {
+    const attempt = key.slice(prefix.length).split('/')[0] ?? '';
+    // A key of another shape can only be another owner's, below a key prefix of the deployer's.
+    return /^[0-9a-z]{14}$/.test(attempt) && attempt <= upload.attempt;
+  };
 
   const objects = objectPrefix(upload);
   for await (const orphan of multipartUploadsIn(bucket, objects)) {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { abortMultipartUpload, type Bucket, createMultipartUpload } from '../storage/multipart.ts';
 import type { UploadIdentity } from './identity.ts';
 import { newAttempt, uploadIdOf } from './identity.ts';
@@ -35,6 +36,7 @@ export function newUpload(
     contentType: string;
     pieceSize: number;
     metadata?: Readonly<Record<string, string>> | undefined;
+    keyPrefix?: string | undefined;
   },
   settings: UploadSettings,
   now: number,
@@ -52,6 +54,8 @@ export function newUpload(
     fileName,
     contentType: file.contentType,
     ...(file.metadata && Object.keys(file.metadata).length > 0 && { metadata: file.metadata }),
+    ...(file.keyPrefix && { keyPrefix: file.keyPrefix }),
+    ...(settings.checkContent && mode === 'presigned' && { firstPartStaged: true }),
     totalSize,
     pieceSize: file.pieceSize,
     fullPages: new Set(),
@@ -66,14 +70,17 @@ export function newUpload(
  * Gets the live attempt of an upload, or creates one where there is none: never begun, or the last one failed, was
  * aborted, or has expired. Of many requests at once one creates it, and all get the same.
  *
- * @param create makes the new attempt; called again for each race lost
+ * @param create makes the new attempt; called again for each race lost. Undefined: another request is about to put
+ *   one, look again in a moment
+ * @param lost told of an attempt that was made and not put
  */
 export async function getOrCreateUpload(
   table: Table,
   address: { owner: string; uploadId: string },
   now: number,
-  create: (previous: UploadRecord | undefined) => UploadRecord,
-): Promise<{ upload: UploadRecord; created: boolean }> {
+  create: (previous: UploadRecord | undefined) => Promise<UploadRecord | undefined>,
+  lost: (upload: UploadRecord) => Promise<void> = async () => {},
+): Promise<{ upload: UploadRecord; created: boolean; previous?: UploadRecord | undefined }> {
   for (let race = 0; race < 5; race++) {
     const existing = await getUpload(table, address, now);
     if (
@@ -81,8 +88,13 @@ export async function getOrCreateUpload(
       (isOpen(existing, now) || existing.status === 'completing' || existing.status === 'completed')
     )
       return { upload: existing, created: false };
-    const upload = create(existing);
-    if (await putNewAttempt(table, upload, now)) return { upload, created: true };
+    const upload = await create(existing);
+    if (!upload) {
+      await pause(50 * 2 ** race);
+      continue;
+    }
+    if (await putNewAttempt(table, upload, now)) return { upload, created: true, previous: existing };
+    await lost(upload);
   }
   throw new Error('The upload was created and ended again by other requests, five times in a row.');
 }

@@ -5,11 +5,13 @@ import { pieceLength } from '../parts/geometry.ts';
 import { type PieceMark, readMarks } from '../parts/ledger.ts';
 import { complete, type RecordServices, recordStoredPieces } from '../parts/record.ts';
 import { type Bucket, isS3Error, listParts } from '../storage/multipart.ts';
+import { findStaged } from '../storage/staging.ts';
 import { sweepStorage } from '../storage/sweep.ts';
 import { executionArn, startExecution } from '../workflow/execution.ts';
 import { recordFailure } from '../workflow/failure.ts';
 import { FIRST_LOOK_SECONDS, UploadEnded } from './lifecycle.ts';
-import { executionNameOf, isOpen, objectKey, type UploadRecord } from './record.ts';
+import { hasQuota, release } from './quota.ts';
+import { executionNameOf, isOpen, objectKey, stagedChunkKey, type UploadRecord } from './record.ts';
 import { changeUpload } from './store.ts';
 
 export interface LookServices extends RecordServices {
@@ -34,11 +36,11 @@ export async function lookAfter(services: LookServices, upload: UploadRecord, no
     case 'completing':
       return await lookAtCompleting(services, upload, now);
     case 'expired':
-      return upload.announced ? await sweep(services, upload) : await expire(services, upload, now);
+      return upload.announced ? await sweep(services, upload, now) : await expire(services, upload, now);
     case 'failed':
-      return await sweep(services, upload);
+      return await sweep(services, upload, now);
     case 'aborted':
-      return await sweep(services, upload);
+      return await sweep(services, upload, now);
     case 'completed':
       return await lookAtCompleted(services, upload, now);
   }
@@ -52,7 +54,11 @@ async function lookAtOpen(services: LookServices, upload: UploadRecord, now: num
 
   const isQuiet = upload.lookedBytes === bytes;
   if (isQuiet && upload.mode === 'presigned' && upload.s3UploadId) {
-    const unreported = await unreportedParts(services.bucket, upload, upload.s3UploadId, marks);
+    const unreported = await unreportedParts(
+      services.bucket,
+      { ...upload, s3UploadId: upload.s3UploadId },
+      marks,
+    );
     if (unreported.size > 0) {
       const { status } = await recordStoredPieces(services, upload, unreported, now);
       if (status !== 'uploading') return 'completing';
@@ -84,12 +90,13 @@ async function finish(services: LookServices, upload: UploadRecord, now: number)
 /** Parts that the browser stored and died before it could report. */
 async function unreportedParts(
   bucket: Bucket,
-  upload: UploadRecord,
-  s3UploadId: string,
+  upload: UploadRecord & { readonly s3UploadId: string },
   marks: ReadonlyMap<number, PieceMark>,
 ): Promise<Map<number, PieceMark>> {
   try {
-    const stored = await listParts(bucket, { key: objectKey(upload), s3UploadId });
+    const parts = await listParts(bucket, { key: objectKey(upload), s3UploadId: upload.s3UploadId });
+    const first = upload.firstPartStaged ? await findStaged(bucket, stagedChunkKey(upload, 1)) : undefined;
+    const stored = first ? [{ partNumber: 1, ...first }, ...parts] : parts;
     return new Map(
       stored
         .filter(({ partNumber, size }) => !marks.has(partNumber) && size === pieceLength(upload, partNumber))
@@ -134,6 +141,7 @@ async function expire(services: LookServices, upload: UploadRecord, now: number)
   if (!expired) return 'waiting';
   const { bytes } = await readMarks(table, expired);
   await sweepStorage(bucket, expired);
+  if (hasQuota(services.settings)) await release(table, expired);
   const detail: UploadExpiredDetail = {
     ...eventDetail(expired, bucketName, `${executionNameOf(expired)}:expired`),
     expiredAt: isoTime(expired.expiresAt),
@@ -150,7 +158,7 @@ async function expire(services: LookServices, upload: UploadRecord, now: number)
 /** Requests that were under way at the end are over by now, whatever they left behind. */
 async function lookAtCompleted(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
   const quietFrom = (upload.completedAt ?? 0) + FIRST_LOOK_SECONDS;
-  if (quietFrom * 1000 <= now) return await sweep(services, upload);
+  if (quietFrom * 1000 <= now) return await sweep(services, upload, now);
   await changeUpload(services.table, upload, {
     set: { nextLook: quietFrom },
     when: { status: ['completed'] },
@@ -158,8 +166,15 @@ async function lookAtCompleted(services: LookServices, upload: UploadRecord, now
   return 'waiting';
 }
 
-async function sweep({ table, bucket }: LookServices, upload: UploadRecord): Promise<Outcome> {
+async function sweep(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const { table, bucket, settings } = services;
   await sweepStorage(bucket, upload);
-  await changeUpload(table, upload, { set: { nextLook: undefined }, when: { status: [upload.status] } });
+  if (hasQuota(settings)) await release(table, upload);
+  // S3 takes no part of an upload that is over, but a staged object as long as its URL is good.
+  const set =
+    upload.firstPartStaged && !upload.swept
+      ? { swept: true, nextLook: Math.floor(now / 1000) + settings.urlExpirySeconds + FIRST_LOOK_SECONDS }
+      : { nextLook: undefined };
+  await changeUpload(table, upload, { set, when: { status: [upload.status] } });
   return 'swept';
 }

@@ -29,6 +29,10 @@ export function mediaType(contentType: string): string {
   return type;
 }
 
+/** Bytes; what does not fit into its owner's quota by itself can never be taken. */
+export const largestFile = ({ maxFileSize, maxBytesPerOwner }: UploadSettings): number =>
+  Math.min(maxFileSize, S3_LIMITS.maxObjectSize, maxBytesPerOwner ?? Number.POSITIVE_INFINITY);
+
 /**
  * Whether this deployment takes such a file.
  *
@@ -39,7 +43,7 @@ export function checkFile(file: AnnouncedFile, settings: UploadSettings): void {
   if (totalSize === 0) throw new Problem('empty-file', 'The file has no bytes; choose one that has.');
   if (totalSize < settings.minFileSize)
     throw new Problem('file-too-small', `Files must have at least ${settings.minFileSize} bytes.`);
-  const most = Math.min(settings.maxFileSize, S3_LIMITS.maxObjectSize);
+  const most = largestFile(settings);
   if (totalSize > most) throw new Problem('file-too-large', `Files may have at most ${most} bytes.`);
   if (!fileName.isWellFormed() || fileName.includes('\0'))
     throw new Problem('invalid-file-name', 'The file name holds characters that are none.');

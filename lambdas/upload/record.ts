@@ -27,6 +27,13 @@ export interface UploadRecord extends Pieces {
   readonly fileName: string;
   readonly contentType: string;
   readonly metadata?: Readonly<Record<string, string>>;
+  /** The deployer's own, below `uploads/`, without a slash at either end. */
+  readonly keyPrefix?: string;
+  /**
+   * Presigned mode with content checked: the first part is staged, looked at by the workflow, and copied into its
+   * place.
+   */
+  readonly firstPartStaged?: boolean;
   /** Absent until S3's multipart upload has been created. */
   readonly s3UploadId?: string;
   /** Top pages or nodes of which all pieces are recorded. */
@@ -44,6 +51,8 @@ export interface UploadRecord extends Pieces {
   readonly failure?: { readonly error: string; readonly cause: string };
   /** The event of an expired upload has been emitted. */
   readonly announced?: boolean;
+  /** Swept once already, after its end. */
+  readonly swept?: boolean;
   readonly ttl: number;
 }
 
@@ -53,11 +62,12 @@ export const objectKey = (upload: {
   uploadId: string;
   attempt: string;
   fileName: string;
+  keyPrefix?: string;
 }): string => `${objectPrefix(upload)}${upload.attempt}/${cleanFileName(upload.fileName)}`;
 
 /** Everything that any attempt of this upload can put under its final keys. */
-export const objectPrefix = (upload: { owner: string; uploadId: string }): string =>
-  `uploads/${upload.owner}/${upload.uploadId}/`;
+export const objectPrefix = (upload: { owner: string; uploadId: string; keyPrefix?: string }): string =>
+  `uploads/${upload.keyPrefix ? `${upload.keyPrefix}/` : ''}${upload.owner}/${upload.uploadId}/`;
 
 /** Everything that any attempt of this upload can have staged. */
 export const stagingPrefix = (upload: { owner: string; uploadId: string }): string =>

@@ -23,4 +23,16 @@ export interface UploadSettings {
   readonly keepRecordSeconds: number;
   /** URLs use S3 Transfer Acceleration. */
   readonly accelerate: boolean;
+  /** Uploads that one owner may have in progress; absent: any number. */
+  readonly maxUploadsPerOwner?: number;
+  /** Bytes, as announced, that one owner may have in progress; absent: any number. */
+  readonly maxBytesPerOwner?: number;
+  /** First bytes must be what the announced type says. Absent: they are not looked at. */
+  readonly checkContent?: boolean;
 }
+
+/**
+ * Entries of one owner at most, also where only bytes are limited: each takes some 90 bytes of an item that a write
+ * is charged for by its size.
+ */
+export const MAX_COUNTED_UPLOADS = 1_000;

@@ -27,6 +27,15 @@ export class MultipartUploadGone extends WorkflowError {}
 /** Parts turned out missing time and again. Final. */
 export class ReconcileExhausted extends WorkflowError {}
 
+/** The first bytes are not of the type that was announced. Final. */
+export class ContentMismatch extends WorkflowError {}
+
+/** The deployment's rules changed since the upload began, and it is not allowed any more. Final. */
+export class NotAllowedAnyMore extends WorkflowError {}
+
+/** An execution was started by hand, with an input that names no upload. Final. */
+export class InvalidExecutionInput extends WorkflowError {}
+
 const PASSING = new Set([
   'SlowDown',
   'InternalError',

@@ -1,5 +1,6 @@
 import { ExecutionAlreadyExists, type SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { executionNameOf, type UploadRecord } from '../upload/record.ts';
+import { InvalidExecutionInput } from './errors.ts';
 
 /** An execution's input. Small, and always the same for the same run: a repeated start must be byte-identical. */
 export interface ExecutionInput {
@@ -7,6 +8,18 @@ export interface ExecutionInput {
   readonly uploadId: string;
   readonly attempt: string;
   readonly run: number;
+}
+
+/**
+ * @param value an execution's input as it came: somebody may have started one by hand in the console
+ * @throws InvalidExecutionInput
+ */
+export function readExecutionInput(value: unknown): ExecutionInput {
+  const { owner, uploadId, attempt, run } = (value ?? {}) as Partial<Record<keyof ExecutionInput, unknown>>;
+  if (typeof owner !== 'string' || typeof uploadId !== 'string' || typeof attempt !== 'string')
+    throw new InvalidExecutionInput('The input is no upload: {"owner", "uploadId", "attempt", "run"}.');
+  if (typeof run !== 'number') throw new InvalidExecutionInput('The input names no run.');
+  return { owner, uploadId, attempt, run };
 }
 
 export interface StateMachine {

@@ -15,21 +15,27 @@ export interface Need {
 
 /** A grant taken away, as `POST /_local/iam` names it: the whole statement, or one of its action patterns. */
 export interface WithoutGrant {
-  readonly roleLogicalId: string;
-  /** Index in the role's statements, as `GET /_local/grants` numbers them. */
+  /** Logical id of the role, or of the resource whose own policy it is. */
+  readonly holder: string;
+  /** Index in the holder's statements, as `GET /_local/grants` numbers them. */
   readonly statementIndex: number;
   /** One of the statement's action patterns; without it the statement goes. */
   readonly action?: string;
 }
 
-/** A statement of a role and how it was used since the start. */
+/** A statement of a role's or a resource's policy, and how it was used since the start. */
 export interface Grant {
-  readonly roleLogicalId: string;
+  /** Logical id of the role, or of the resource whose own policy it is. */
+  readonly holder: string;
+  readonly kind: 'role' | 'resource';
   readonly statementIndex: number;
   readonly source: string;
   readonly effect: 'Allow' | 'Deny';
   readonly actions: readonly string[];
   readonly resources: readonly string[];
+  /** Of a resource's policy: whom it is about. */
+  readonly principal?: unknown;
+  readonly condition?: unknown;
   readonly used: readonly {
     readonly actionPattern: string;
     readonly resourcePattern: string;
@@ -45,10 +51,20 @@ export interface Refusal {
   readonly message: string;
 }
 
+/** A refusal as `GET /_local/refusals` tells it: S3 says nothing of the reason in the answer to a HEAD request. */
+export interface NotedRefusal extends Refusal {
+  /** The role; absent for AWS services and anonymous callers. */
+  readonly roleLogicalId?: string;
+}
+
+const MAX_REFUSALS = 1000;
+
 export interface Access {
   /** The first need that is not allowed; undefined if all are. Throws on policies that cannot be judged. */
   refusal(caller: Caller, needs: readonly Need[]): Refusal | undefined;
   grants(): Grant[];
+  /** The last 1,000 since the grants were last changed, oldest first. */
+  refusals(): readonly NotedRefusal[];
   /** Replaces what is taken away. Throws a RangeError for a grant that is not there. */
   setWithout(without: readonly WithoutGrant[]): void;
 }
@@ -109,18 +125,28 @@ export const createAccess = (template: LocalTemplate): Access => {
   const uses = new Map<string, Map<string, Use>>();
   let without: readonly WithoutGrant[] = [];
   const reduced = new Map<string, readonly Statement[]>();
+  const refusals: NotedRefusal[] = [];
 
-  const identityOf = (caller: Caller): readonly Statement[] => {
-    if (caller.kind !== 'role') return [];
-    const known = reduced.get(caller.roleLogicalId);
+  const whole = (holder: string): readonly Statement[] => {
+    if (policies.roleIds.includes(holder)) return policies.role(holder).statements;
+    const resource = template.resources.get(holder);
+    return resource ? policies.ofResource(resource) : [];
+  };
+
+  /** A role's or a resource's statements without what is taken away. */
+  const left = (holder: string): readonly Statement[] => {
+    const known = reduced.get(holder);
     if (known) return known;
     const statements = reduce(
-      policies.role(caller.roleLogicalId).statements,
-      without.filter(({ roleLogicalId }) => roleLogicalId === caller.roleLogicalId),
+      whole(holder),
+      without.filter((one) => one.holder === holder),
     );
-    reduced.set(caller.roleLogicalId, statements);
+    reduced.set(holder, statements);
     return statements;
   };
+
+  const identityOf = (caller: Caller): readonly Statement[] =>
+    caller.kind === 'role' ? left(caller.roleLogicalId) : [];
 
   const decide = (caller: Caller, need: Need): Decision => {
     const context: ConditionContext = {
@@ -138,17 +164,20 @@ export const createAccess = (template: LocalTemplate): Access => {
     };
     return evaluate(
       identityOf(caller),
-      need.owner ? policies.ofResource(need.owner) : [],
+      need.owner ? left(need.owner.logicalId) : [],
       principalOf(caller, template.account),
       { action: need.action, resource: need.resource, context },
       need.owner?.type === 'AWS::KMS::Key' ? 'resource-first' : 'either',
     );
   };
 
-  const note = (caller: Caller, decision: Decision & { allowed: true }, action: string): void => {
-    if (caller.kind !== 'role') return;
+  const note = (caller: Caller, decision: Decision & { allowed: true }, { action, owner }: Need): void => {
     const { statement, actionPattern, resourcePattern } = decision.by;
-    const grant = `${caller.roleLogicalId} ${statement.source}`;
+    const holder =
+      caller.kind === 'role' && identityOf(caller).some(({ source }) => source === statement.source)
+        ? caller.roleLogicalId
+        : owner?.logicalId;
+    const grant = `${holder} ${statement.source}`;
     const ofStatement = uses.get(grant) ?? new Map<string, Use>();
     uses.set(grant, ofStatement);
     const name = `${action} ${actionPattern} ${resourcePattern}`;
@@ -162,42 +191,50 @@ export const createAccess = (template: LocalTemplate): Access => {
       if (caller.kind === 'root') return undefined;
       for (const need of needs) {
         const decision = decide(caller, need);
-        if (!decision.allowed)
-          return {
+        if (!decision.allowed) {
+          const refusal = {
             action: need.action,
             resource: need.resource,
             message: sentence(caller, template.account, need, decision),
           };
-        note(caller, decision, need.action);
+          if (refusals.length >= MAX_REFUSALS) refusals.shift();
+          refusals.push({
+            ...refusal,
+            ...(caller.kind === 'role' && { roleLogicalId: caller.roleLogicalId }),
+          });
+          return refusal;
+        }
+        note(caller, decision, need);
       }
       return undefined;
     },
     grants: () =>
-      policies.roleIds.flatMap((roleLogicalId) =>
-        policies.role(roleLogicalId).statements.map((statement, statementIndex) => ({
-          roleLogicalId,
+      [...policies.roleIds, ...policies.resourceIds].flatMap((holder) =>
+        whole(holder).map((statement, statementIndex) => ({
+          holder,
+          kind: policies.roleIds.includes(holder) ? ('role' as const) : ('resource' as const),
           statementIndex,
           source: statement.source,
           effect: statement.effect,
           actions: statement.actions,
           resources: statement.resources,
-          used: [...(uses.get(`${roleLogicalId} ${statement.source}`)?.values() ?? [])].map((use) => ({
+          principal: statement.principal,
+          condition: statement.condition,
+          used: [...(uses.get(`${holder} ${statement.source}`)?.values() ?? [])].map((use) => ({
             ...use,
           })),
         })),
       ),
+    refusals: () => [...refusals],
     setWithout(next) {
-      for (const { roleLogicalId, statementIndex, action } of next) {
-        const statement = policies.roleIds.includes(roleLogicalId)
-          ? policies.role(roleLogicalId).statements[statementIndex]
-          : undefined;
+      for (const { holder, statementIndex, action } of next) {
+        const statement = whole(holder)[statementIndex];
         if (!statement || (action !== undefined && !statement.actions.includes(action)))
-          throw new RangeError(
-            `${roleLogicalId} has no grant ${statementIndex}${action ? ` with ${action}` : ''}`,
-          );
+          throw new RangeError(`${holder} has no grant ${statementIndex}${action ? ` with ${action}` : ''}`);
       }
       without = next;
       reduced.clear();
+      refusals.length = 0;
     },
   };
 };

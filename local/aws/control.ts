@@ -66,6 +66,7 @@ export const ownRoutes = (parts: {
     return { now: new Date(parts.clock.now()).toISOString() };
   },
   'GET /_local/grants': () => ({ grants: parts.access.grants() }),
+  'GET /_local/refusals': () => ({ refusals: parts.access.refusals() }),
   'POST /_local/iam': ({ body }) => {
     const without = list(record(body, 'the body')['without'], 'without').map((grant) =>
       record(grant, 'a grant'),

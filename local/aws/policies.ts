@@ -40,9 +40,11 @@ export interface Role {
 
 export interface Policies {
   readonly roleIds: readonly string[];
+  /** Resources that carry a policy of their own. */
+  readonly resourceIds: readonly string[];
   /** Throws for a role that the template does not have, and for policies that cannot be judged. */
   role(logicalId: string): Role;
-  /** Statements of the resource's own policy: a bucket's, a function's permissions, an event bus's, a key's. */
+  /** Statements of the resource's own policy: a bucket's, a queue's, a function's permissions, an event bus's, a key's. */
   ofResource(resource: Resource): readonly Statement[];
   /** The principals that must be able to assume a role, and cannot: a deployment would fail. */
   untrusted(): string[];
@@ -117,6 +119,12 @@ const resourceStatements = (template: LocalTemplate, resource: Resource): Statem
   switch (resource.type) {
     case 'AWS::S3::Bucket':
       return documents('AWS::S3::BucketPolicy', ({ Bucket }) => names(resource, Bucket), 'PolicyDocument');
+    case 'AWS::SQS::Queue':
+      return documents(
+        'AWS::SQS::QueuePolicy',
+        ({ Queues }) => list(Queues).some((queue) => names(resource, queue)),
+        'PolicyDocument',
+      );
     case 'AWS::Lambda::Function':
       return template
         .byType('AWS::Lambda::Permission')
@@ -176,6 +184,9 @@ export const readPolicies = (template: LocalTemplate): Policies => {
   const byResource = new Map<string, readonly Statement[]>();
   return {
     roleIds: roles.map(({ logicalId }) => logicalId),
+    resourceIds: [...template.resources.values()]
+      .filter((resource) => resourceStatements(template, resource).length > 0)
+      .map(({ logicalId }) => logicalId),
     role(logicalId) {
       const known = byId.get(logicalId);
       if (known) return known;

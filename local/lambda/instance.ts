@@ -15,10 +15,21 @@ export interface InstanceOptions extends WorkerStart {
   readonly print: (line: string) => void;
 }
 
+/** What an event can be made to end in: the function's timeout, its memory's end, or its process's. */
+export type InducedFault = 'timeout' | 'oom' | 'crash';
+
 /** One execution environment: a worker thread that takes one event at a time. */
 export interface Instance {
-  /** Never rejects. Only one at a time. */
-  run(event: string): Promise<InvokeResult>;
+  /**
+   * Never rejects. Only one at a time.
+   *
+   * @param induced makes it fail without its having to take that long, or that much memory: `before` the handler
+   * begins, or `after` it has done all of its work, in place of its answer
+   */
+  run(
+    event: string,
+    induced?: { readonly fault: InducedFault; readonly when: 'before' | 'after' },
+  ): Promise<InvokeResult>;
   /** True once the thread has ended or is ending: no further events. */
   readonly gone: boolean;
   /** Ends the thread at once; what runs in it fails with `Runtime.ExitError`. */
@@ -29,6 +40,8 @@ interface Running {
   readonly requestId: string;
   readonly startedAt: number;
   readonly resolve: (result: InvokeResult) => void;
+  /** Strikes in place of the answer. */
+  readonly inducedAfter: InducedFault | undefined;
   timer: NodeJS.Timeout;
 }
 
@@ -84,6 +97,11 @@ export function startInstance({ env, timeoutMs, print, ...start }: InstanceOptio
     errorMessage: `RequestId: ${running?.requestId ?? 'none'} Error: Runtime exited with error: ${how}`,
   });
 
+  const outOfMemory = (): FunctionFailure => ({
+    ...exited('signal: killed'),
+    errorType: 'Runtime.OutOfMemory',
+  });
+
   const timeOut = (phaseMs: number) => {
     const seconds = (phaseMs / 1000).toFixed(2);
     const requestId = running?.requestId;
@@ -91,6 +109,12 @@ export function startInstance({ env, timeoutMs, print, ...start }: InstanceOptio
       errorType: 'Sandbox.Timedout',
       errorMessage: `RequestId: ${requestId} Error: Task timed out after ${seconds} seconds`,
     });
+    void worker.terminate();
+  };
+
+  const suffer = (fault: InducedFault) => {
+    if (fault === 'timeout') return timeOut(timeoutMs);
+    crash(fault === 'oom' ? outOfMemory() : exited('exit status 1'));
     void worker.terminate();
   };
 
@@ -110,6 +134,7 @@ export function startInstance({ env, timeoutMs, print, ...start }: InstanceOptio
         waiting = undefined;
         return;
       case 'done':
+        if (running?.inducedAfter) return suffer(running.inducedAfter);
         return finish(toResult(reply.payload));
       case 'failed':
         if (running) print(`ERROR RequestId: ${running.requestId} ${JSON.stringify(reply.failure)}`);
@@ -121,7 +146,7 @@ export function startInstance({ env, timeoutMs, print, ...start }: InstanceOptio
   worker.on('error', (error: Error & { code?: string }) => {
     crash(
       error.code === 'ERR_WORKER_OUT_OF_MEMORY'
-        ? { ...exited('signal: killed'), errorType: 'Runtime.OutOfMemory' }
+        ? outOfMemory()
         : { errorType: error.name, errorMessage: error.message },
     );
   });
@@ -131,12 +156,14 @@ export function startInstance({ env, timeoutMs, print, ...start }: InstanceOptio
     get gone() {
       return gone;
     },
-    run: (event) =>
+    run: (event, induced) =>
       new Promise((resolve) => {
         const requestId = randomUUID();
         const timer = setTimeout(timeOut, INIT_TIMEOUT_MS + timeoutMs, INIT_TIMEOUT_MS + timeoutMs);
-        running = { requestId, startedAt: performance.now(), resolve, timer };
+        const inducedAfter = induced?.when === 'after' ? induced.fault : undefined;
+        running = { requestId, startedAt: performance.now(), resolve, inducedAfter, timer };
         print(`START RequestId: ${requestId} Version: $LATEST`);
+        if (induced?.when === 'before') return suffer(induced.fault);
         if (gone) return crash(exited('the environment has ended'));
         worker.ref();
         const request = { requestId, event, timeoutMs };

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { AwsError, type Caller, type FunctionPool, type InvokeResult, type LocalTemplate } from '../types.ts';
 import { type FunctionSettings, functionEnvironment, readFunctions } from './function-settings.ts';
-import { type Instance, startInstance } from './instance.ts';
+import { type InducedFault, type Instance, startInstance } from './instance.ts';
 import type { FunctionFailure } from './protocol.ts';
 
 /** Lambda's limit for a synchronous invocation's event, in bytes of JSON. */
@@ -35,7 +35,23 @@ export interface FunctionPoolOptions {
   readonly asyncRetryDelaysMs?: readonly number[];
 }
 
+/** How a function's next events go wrong, as `POST /_local/functions` sets it. */
+export interface FunctionFault {
+  /** The function's short name, for example `assemble-part`. */
+  readonly name: string;
+  /** It exceeds its timeout, its memory, or its process ends. `none` takes an earlier one back. */
+  readonly fault: InducedFault | 'none';
+  /** `after`: the handler has done all its work, and its answer is lost. @default 'after' */
+  readonly when?: 'before' | 'after';
+  /** For so many events. @default 1 */
+  readonly times?: number;
+}
+
+const INDUCED: readonly string[] = ['timeout', 'oom', 'crash', 'none'] satisfies FunctionFault['fault'][];
+
 export interface LocalFunctionPool extends FunctionPool {
+  /** Throws a RangeError for what is no fault; AwsError where there is no such function. */
+  setFault(fault: FunctionFault): FunctionFault;
   /** When true, every asynchronous event is delivered twice, as Lambda may do at any time. @default false */
   duplicateAsync: boolean;
   /** What the template says about the functions. */
@@ -55,6 +71,8 @@ interface PooledFunction {
   readonly queue: (() => void)[];
   /** Events that are being handled. */
   busy: number;
+  /** What the next events suffer. */
+  fault?: { readonly fault: InducedFault; readonly when: 'before' | 'after'; left: number } | undefined;
 }
 
 /**
@@ -191,7 +209,12 @@ export function createFunctionPool(options: FunctionPoolOptions): LocalFunctionP
       thread = acquire(entry);
     }
     entry.busy += 1;
-    const result = await thread.instance.run(event);
+    const { fault } = entry;
+    if (fault) {
+      fault.left -= 1;
+      if (fault.left <= 0) entry.fault = undefined;
+    }
+    const result = await thread.instance.run(event, fault);
     entry.busy -= 1;
     release(entry, thread);
     return result;
@@ -231,6 +254,16 @@ export function createFunctionPool(options: FunctionPoolOptions): LocalFunctionP
 
   const pool: LocalFunctionPool = {
     duplicateAsync: false,
+    setFault(asked) {
+      const { name, fault, when = 'after', times = 1, ...rest } = asked;
+      const [unknown] = Object.keys(rest);
+      if (unknown !== undefined) throw new RangeError(`${unknown} is not a field of a function's fault`);
+      if (!INDUCED.includes(fault)) throw new RangeError(`fault is one of ${INDUCED.join(', ')}`);
+      if (when !== 'before' && when !== 'after') throw new RangeError('when is before or after');
+      if (!Number.isInteger(times) || times < 1) throw new RangeError('times is a whole number from 1');
+      find(name).fault = fault === 'none' ? undefined : { fault, when, left: times };
+      return { name, fault, when, times };
+    },
     functions: functions.map(({ settings }) => settings),
     async invoke(functionName, event) {
       return runEvent(find(functionName), toJson(event, MAX_EVENT_BYTES));

@@ -201,11 +201,13 @@ export function createS3Forwarder(options: S3ForwarderOptions): S3Engine {
   };
 }
 
+/** The date is left to the front door too: SDK clients set their clocks by it, and the stack's may be ahead. */
 const withoutHop = (headers: IncomingMessage['headers']): IncomingMessage['headers'] => {
   const {
     connection: _connection,
     'keep-alive': _keepAlive,
     'transfer-encoding': _encoding,
+    date: _date,
     ...rest
   } = headers;
   return rest;

@@ -7,6 +7,7 @@ import { type Bundle, bundleFunctions } from '../../infra/bundle.ts';
 import { uploadFunctions } from '../../infra/function-map.ts';
 
 const names = uploadFunctions().map(([name]) => name);
+const optional = ['create-upload', 'gather-parts', 'receive-chunk'];
 
 describe('bundles', () => {
   let outDir: string;
@@ -23,8 +24,9 @@ describe('bundles', () => {
     const file = join(folder, 'index.mjs');
     expect(readFileSync(file, 'utf8')).toMatch(/export\s*\{[^}]*\bas handler\b[^}]*\}/);
     expect(statSync(file).size).toBe(bundles.get(name)?.bytes);
-    // A minimal one with the S3 and DynamoDB clients and the logger is 490 KB.
-    expect(bundles.get(name)?.bytes).toBeLessThan(700_000);
+    // A minimal one with the S3 and DynamoDB clients and the logger is 490 KB. What is for options only (128 KB of
+    // Lambda's client, 72 KB that know magic numbers) is in the file, and is not run before it is needed.
+    expect(bundles.get(name)?.bytes).toBeLessThan(optional.includes(name) ? 800_000 : 700_000);
   });
 
   test('are the same for the same sources, so that nothing deploys anew', () => {

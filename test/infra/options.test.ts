@@ -49,6 +49,12 @@ describe('options that cannot work are refused, with what to write instead', () 
     [{ maxUploadAge: Duration.hours(2) }, 'maxUploadAge (120 minutes) is below abandonAfter (1 days)'],
     [{ maxUploadAge: Duration.days(400) }, 'maxUploadAge is 400 days'],
     [{ keepRecords: Duration.minutes(1) }, 'keepRecords is 1 minutes'],
+    [{ maxUploadsPerOwner: 0 }, 'maxUploadsPerOwner is 0: all are counted in one item'],
+    [{ maxUploadsPerOwner: 1001 }, 'give a whole number from 1 to 1000'],
+    [
+      { minFileSize: Size.mebibytes(2), maxBytesPerOwner: Size.mebibytes(1) },
+      'maxBytesPerOwner (1 MiB) is below minFileSize (2 MiB)',
+    ],
     [{ allowedContentTypes: ['mp4'] }, '"mp4" is not a media type: write one like "video/mp4" or "video/*".'],
     [
       { allowedExtensions: ['mp4'] },

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { bundleFunctions } from '../../infra/bundle.ts';
-import { type Permissions, UPLOAD_FUNCTIONS, type UploadFunctionName } from '../../infra/function-map.ts';
+import { permissionsOf, UPLOAD_FUNCTIONS, type UploadFunctionName } from '../../infra/function-map.ts';
 import { readable, type Statement, synthesise } from './synthesised.ts';
 
 const stack = synthesise();
@@ -97,6 +97,20 @@ const MAY: Record<UploadFunctionName, string[]> = {
 
 const allowedTo = (name: UploadFunctionName): string[] => stack.allowed(stack.fn(name).Properties.Role);
 
+/** With everything turned on that gives functions more to do. */
+const featured = synthesise({
+  checkContent: true,
+  maxUploadsPerOwner: 10,
+  authorizeFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:authorize',
+});
+const INVOKE = 'lambda:InvokeFunction on arn:aws:lambda:us-east-1:000000000000:function:authorize';
+const MAY_WITH_FEATURES: Partial<Record<UploadFunctionName, string[]>> = {
+  'receive-chunk': [INVOKE],
+  'create-upload': [INVOKE, 's3:PutObject on Bucket/staging/*'],
+  'sign-parts': ['s3:PutObject on Bucket/staging/*'],
+  'gather-parts': ['s3:GetObject on Bucket/staging/*', 's3:ListBucket on Bucket'],
+};
+
 describe('each function may do exactly what it does', () => {
   test.each(names)('%s', (name) => {
     const { true: logging = [], false: others = [] } = Object.groupBy(allowedTo(name), (one) =>
@@ -105,6 +119,20 @@ describe('each function may do exactly what it does', () => {
     expect(others).toEqual(MAY[name]);
     expect(logging.map((one) => one.split(' ')[0])).toEqual(['logs:CreateLogStream', 'logs:PutLogEvents']);
     expect(new Set(logging.map((one) => one.split(' on ')[1])).size).toBe(1);
+  });
+
+  test.each(names)('%s, with everything turned on', (name) => {
+    const more = featured
+      .allowed(featured.fn(name).Properties.Role)
+      .filter((one) => !one.startsWith('logs:') && !MAY[name].includes(one));
+    expect(more).toEqual(MAY_WITH_FEATURES[name] ?? []);
+  });
+
+  test('only who asks the authorizing function knows it', () => {
+    const knowing = names.filter(
+      (name) => 'AUTHORIZE_FUNCTION_ARN' in featured.fn(name).Properties.Environment.Variables,
+    );
+    expect(knowing).toEqual(['receive-chunk', 'create-upload']);
   });
 
   test('has a role and a log group of its own', () => {
@@ -130,6 +158,7 @@ const NEEDS: Record<string, string> = {
   'dynamodb/Query': 'dynamodb:Query',
   'dynamodb/UpdateItem': 'dynamodb:UpdateItem',
   'eventbridge/PutEvents': 'events:PutEvents',
+  'lambda/Invoke': 'lambda:InvokeFunction',
   's3/AbortMultipartUpload': 's3:AbortMultipartUpload',
   's3/CompleteMultipartUpload': 's3:PutObject',
   's3/CreateMultipartUpload': 's3:PutObject',
@@ -141,6 +170,8 @@ const NEEDS: Record<string, string> = {
   's3/ListParts': 's3:ListMultipartUploadParts',
   's3/PutObject': 's3:PutObject',
   's3/UploadPart': 's3:PutObject',
+  // And s3:GetObject on what is copied, which the same function reads.
+  's3/UploadPartCopy': 's3:PutObject',
   'sfn/DescribeExecution': 'states:DescribeExecution',
   'sfn/StartExecution': 'states:StartExecution',
 };
@@ -163,7 +194,7 @@ describe("the functions' code and their permissions agree", () => {
       if (!action) throw new Error(`${command} is new here: look up what it needs, and add it to the table.`);
       return action;
     });
-    const may: Permissions = UPLOAD_FUNCTIONS[name].may;
+    const may = permissionsOf(UPLOAD_FUNCTIONS[name], ['authorizeUpload', 'checkContent']);
     // Listing here only turns S3's 403 for a missing object into a 404.
     const { missingObjects, ...sent } = may;
     expect([...new Set(Object.values(sent).flat())].sort()).toEqual([...new Set(needed)].sort());
@@ -197,7 +228,13 @@ describe('every permission is one that AWS knows', () => {
   const { services } = JSON.parse(readFileSync(new URL('./iam-actions.json', import.meta.url), 'utf8')) as {
     services: Record<string, Record<string, string>>;
   };
-  const everything = synthesise({ tracing: true, workflowLogs: 'all', kmsKey: 'new' });
+  const everything = synthesise({
+    tracing: true,
+    workflowLogs: 'all',
+    kmsKey: 'new',
+    checkContent: true,
+    authorizeFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:authorize',
+  });
   const statements = everything
     .byType('AWS::IAM::Policy')
     .flatMap(({ Properties }) => Properties.PolicyDocument.Statement as Statement[])
@@ -227,7 +264,7 @@ describe('every permission is one that AWS knows', () => {
     bucket: /^Bucket$/,
     'event-bus': /^EventBus$/,
     execution: /:execution:/,
-    function: /^Functions[A-Za-z]+$/,
+    function: /^Functions[A-Za-z]+$|:function:authorize$/,
     index: /^Table\/index\/by-next-look$/,
     key: /^Key$/,
     'log-group': /^.*Logs$/,

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { DynamoDBClient, paginateScan } from '@aws-sdk/client-dynamodb';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { ListMultipartUploadsCommand, paginateListObjectsV2, S3Client } from '@aws-sdk/client-s3';
-import { SFNClient } from '@aws-sdk/client-sfn';
+import { RedriveExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import type { AwsCall, FaultRule } from '../../local/types.ts';
 
@@ -31,6 +31,12 @@ export class TestStack {
   bucketName = '';
   tableName = '';
   stateMachineArn = '';
+  region = '';
+  /** The developer's own keys. */
+  accessKeyId = '';
+  secretAccessKey = '';
+  /** What the API trusts, where it asks for tokens. */
+  jwt: { readonly issuer: string; readonly audience: string } | undefined;
   functionNames: Readonly<Record<string, string>> = {};
   s3 = new S3Client({});
   dynamodb = new DynamoDBClient({});
@@ -41,6 +47,7 @@ export class TestStack {
   #process: ChildProcess | undefined;
   #output = '';
   #port = '0';
+  #events: { seq: number; event: BusEvent }[] = [];
 
   constructor(options: { env?: Record<string, string>; context?: Record<string, unknown> } = {}) {
     this.#dir = mkdtempSync(join(tmpdir(), 'uploads-'));
@@ -143,6 +150,15 @@ export class TestStack {
     await this.#local('POST', 'faults', rules);
   }
 
+  /** The rules that are set, with how often each one struck. */
+  async faults(): Promise<{ rule: FaultRule; seen: number; struck: number }[]> {
+    const { rules } = await this.#local<{ rules: { rule: FaultRule; seen: number; struck: number }[] }>(
+      'GET',
+      'faults',
+    );
+    return rules;
+  }
+
   async calls(after = 0): Promise<AwsCall[]> {
     return (await this.#local<{ calls: AwsCall[] }>('GET', `calls?after=${after}`)).calls;
   }
@@ -155,6 +171,16 @@ export class TestStack {
     await this.#local('POST', 'clock', { advanceSeconds: seconds });
   }
 
+  /** One run of DynamoDB's TTL; gives how many items it deleted. */
+  async sweepTtl(): Promise<number> {
+    return (await this.#local<{ deleted: number }>('POST', 'ttl')).deleted;
+  }
+
+  /** The stack's own controls, `/_local/…`. */
+  async control<T = unknown>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
+    return await this.#local<T>(method, path, body);
+  }
+
   async setWithoutGrants(without: readonly unknown[]): Promise<void> {
     await this.#local('POST', 'iam', { without });
   }
@@ -165,8 +191,19 @@ export class TestStack {
 
   /** Events on the bus from this service, oldest first. */
   async events(uploadId?: string): Promise<BusEvent[]> {
-    const { events } = await this.#local<{ events: { event: BusEvent }[] }>('GET', 'events');
-    return events
+    // Events never change: only the new ones are fetched, a page at a time.
+    for (;;) {
+      const after = this.#events.at(-1)?.seq ?? 0;
+      const { events } = await this.#local<{ events: { seq: number; event: BusEvent }[] }>(
+        'GET',
+        `events?after=${after}`,
+      );
+      // Another caller may have fetched the same meanwhile.
+      const known = this.#events.at(-1)?.seq ?? 0;
+      this.#events.push(...events.filter(({ seq }) => seq > known));
+      if (events.length === 0) break;
+    }
+    return this.#events
       .map(({ event }) => event)
       .filter(
         ({ source, detail }) => source === 'resumable-uploads' && (!uploadId || detail.uploadId === uploadId),
@@ -174,11 +211,22 @@ export class TestStack {
   }
 
   async executions(uploadId?: string): Promise<{ name: string; status: string }[]> {
-    const { executions } = await this.#local<{ executions: { name: string; status: string }[] }>(
-      'GET',
-      'executions?limit=1000',
-    );
-    return executions.filter(({ name }) => !uploadId || name.startsWith(uploadId));
+    const all: { name: string; status: string }[] = [];
+    for (let before: number | undefined = -1; before !== undefined; ) {
+      const page: { executions: typeof all; next?: number } = await this.#local(
+        'GET',
+        `executions?limit=1000${before < 0 ? '' : `&before=${before}`}`,
+      );
+      all.push(...page.executions);
+      before = page.next;
+    }
+    return all.filter(({ name }) => !uploadId || name.startsWith(uploadId));
+  }
+
+  /** Redrives an execution, as an operator would from the console. */
+  async redrive(name: string): Promise<void> {
+    const executionArn = `${this.stateMachineArn.replace(':stateMachine:', ':execution:')}:${name}`;
+    await this.stepFunctions.send(new RedriveExecutionCommand({ executionArn }));
   }
 
   async execution(name: string): Promise<Record<string, unknown>> {

@@ -147,7 +147,7 @@ describe('inParallel', () => {
       done.push(item);
     });
     expect(most).toBe(3);
-    expect(done.sort()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(done.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
   test('the first failure stops the others and is the one told', async () => {

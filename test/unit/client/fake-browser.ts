@@ -62,6 +62,12 @@ const fakeXhr = (serve: Serve) =>
       return this.#received[name.toLowerCase()] ?? null;
     }
 
+    getAllResponseHeaders(): string {
+      return Object.entries(this.#received)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join('');
+    }
+
     send(body: Blob | null): void {
       void this.#exchange(body);
     }

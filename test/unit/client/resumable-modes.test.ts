@@ -90,6 +90,17 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
     expect(server.count(method, sendsPart)).toBe(13);
   });
 
+  test('waits as long as the server asks', async () => {
+    const times: number[] = [];
+    server.failing(1, ({ url, method: verb }) => {
+      if (verb !== method || !sendsPart.test(url.pathname)) return undefined;
+      times.push(Date.now());
+      return { status: 503, headers: { 'Retry-After': '1' } };
+    });
+    await uploadAll(make(), fileOf('a.mp4', 'short'));
+    expect(Date.now() - (times[0] ?? 0)).toBeGreaterThanOrEqual(950);
+  });
+
   test('pauses and goes on', async () => {
     const r = make();
     server.latencyMs = 10;
@@ -234,6 +245,39 @@ describe('presigned mode', () => {
     await uploadAll(r, fileOf('a.mp4'));
     expect(recordedAtSuccess).toEqual([10]);
     expect(server.count('POST', /\/parts$/)).toBe(3);
+  });
+
+  test.each([
+    [
+      'storage',
+      (path: string) => /^\/a\.mp4\/\d+$/.test(path),
+      { status: 404, body: '<Code>NoSuchUpload</Code>' },
+    ],
+    ['the API', (path: string) => path.endsWith('/parts'), problem(409, 'Nothing is left to send.')],
+  ])(
+    'succeeds when %s refuses parts since another tab has finished the upload',
+    async (_who, isRefused, refusal) => {
+      server.failing(99, ({ url }) => {
+        if (!isRefused(url.pathname)) return undefined;
+        const state = server.uploads.get('a.mp4');
+        for (let part = 1; part <= 10; part++) state?.recorded.add(part);
+        return refusal;
+      });
+      const r = make();
+      const successes: string[] = [];
+      r.on('fileSuccess', (file) => successes.push(file.fileName));
+      await uploadAll(r, fileOf('a.mp4'));
+      expect(successes).toEqual(['a.mp4']);
+    },
+  );
+
+  test('fails when the upload is gone for good', async () => {
+    server.failing(99, ({ method }) => (method === 'PUT' ? { status: 404 } : undefined));
+    const r = make();
+    const failure = when(r, 'fileError');
+    r.on('filesAdded', () => r.upload());
+    r.addFile(fileOf('a.mp4'));
+    expect((await failure).message).toContain('gone from storage');
   });
 
   test('never sends Authorization to storage', async () => {

@@ -252,17 +252,15 @@ describe('roles of the template', () => {
       [1, []],
     ]);
     access.setWithout([
-      { roleLogicalId: 'R', statementIndex: 0, action: 's3:PutObject' },
-      { roleLogicalId: 'R', statementIndex: 1 },
+      { holder: 'R', statementIndex: 0, action: 's3:PutObject' },
+      { holder: 'R', statementIndex: 1 },
     ]);
     expect(put()).toMatchObject({ action: 's3:PutObject' });
     expect(access.refusal(roleCaller('R'), need('s3:GetObject', 'arn:aws:s3:::b/k'))).toBeUndefined();
     access.setWithout([]);
     expect(put()).toBeUndefined();
-    expect(() => access.setWithout([{ roleLogicalId: 'R', statementIndex: 2 }])).toThrow('no grant 2');
-    expect(() => access.setWithout([{ roleLogicalId: 'R', statementIndex: 0, action: 's3:X' }])).toThrow(
-      's3:X',
-    );
+    expect(() => access.setWithout([{ holder: 'R', statementIndex: 2 }])).toThrow('no grant 2');
+    expect(() => access.setWithout([{ holder: 'R', statementIndex: 0, action: 's3:X' }])).toThrow('s3:X');
   });
 
   test('a role that its service cannot assume is refused at the start', () => {

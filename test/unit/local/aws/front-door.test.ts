@@ -317,19 +317,19 @@ describe('who may', () => {
   test('a grant can be taken away over HTTP, and grants tell their use', async () => {
     await s3(receive).send(put());
     const { grants } = JSON.parse((await control('GET', 'grants')).body) as {
-      grants: { roleLogicalId: string; used: { action: string }[] }[];
+      grants: { holder: string; used: { action: string }[] }[];
     };
-    expect(grants.find(({ roleLogicalId }) => roleLogicalId === 'Receive')?.used).toMatchObject([
+    expect(grants.find(({ holder }) => holder === 'Receive')?.used).toMatchObject([
       { action: 's3:PutObject' },
       { action: 's3:GetObject' },
       { action: 's3:DeleteObject' },
     ]);
-    const without = [{ roleLogicalId: 'Receive', statementIndex: 0, action: 's3:PutObject' }];
+    const without = [{ holder: 'Receive', statementIndex: 0, action: 's3:PutObject' }];
     expect((await control('POST', 'iam', { without })).status).toBe(200);
     expect(await failure(s3(receive).send(put()))).toMatchObject({ name: 'AccessDenied' });
-    expect(
-      (await control('POST', 'iam', { without: [{ roleLogicalId: 'X', statementIndex: 0 }] })).status,
-    ).toBe(400);
+    expect((await control('POST', 'iam', { without: [{ holder: 'X', statementIndex: 0 }] })).status).toBe(
+      400,
+    );
   });
 });
 
@@ -357,7 +357,7 @@ describe('presigned URLs', () => {
       resource: 'videos/staging/日本 +~.mp4',
     });
     expect(call).not.toHaveProperty('functionName');
-    stack.door.access.setWithout([{ roleLogicalId: 'Receive', statementIndex: 0 }]);
+    stack.door.access.setWithout([{ holder: 'Receive', statementIndex: 0 }]);
     expect((await send(url, { method: 'PUT', body: 'four' })).status).toBe(403);
   });
 

@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import {
+  bytesInS3,
+  type Death,
+  deathName,
+  deathsInLog,
+  deathsThatDidNotHappen,
+  discoverDeaths,
+  failuresOf,
+  lastCall,
+  playToTheDeath,
+  playToTheEnd,
+  ruleFor,
+} from '../support/deaths.ts';
+import { expectCompleted, expectEveryItemToHaveTtl, expectNoLeftovers } from '../support/outcome.ts';
+import { expectToExpireWithoutTrace, watchRounds } from '../support/passing-time.ts';
+import { WAYS } from '../support/played-uploads.ts';
+import { TestStack, until } from '../support/stack.ts';
+
+/** Every AWS call of every function is once the last thing that the function does, just before it or just after. */
+
+const stack = new TestStack({ context: { partSize: 5 * 1024 * 1024 } });
+beforeAll(async () => {
+  await stack.start();
+}, 120_000);
+afterAll(async () => {
+  await stack.stop();
+}, 60_000);
+
+/** The functions that a client's request waits for. */
+const ANSWERING = [
+  ...['receive-chunk', 'test-chunk', 'create-upload', 'get-upload', 'sign-parts', 'record-parts'],
+];
+
+describe.each(WAYS)('$name', ({ begin, calls }) => {
+  let deaths: Death[] = [];
+
+  test('every call can be died at', async () => {
+    const { file, uploadId, steps } = begin(stack);
+    deaths = await discoverDeaths(stack, steps, async () => {
+      await until('the execution to succeed', 30_000, async () =>
+        (await stack.executions(uploadId)).some(({ status }) => status === 'SUCCEEDED') || undefined,
+      );
+    });
+    await expectCompleted(stack, uploadId, file);
+    const kinds = new Set(deaths.map(({ caller, operation }) => `${caller} ${operation}`));
+    expect([...kinds]).toEqual(expect.arrayContaining([...calls]));
+  }, 60_000);
+
+  test('a client that repeats what got no answer has its file, whoever dies', async () => {
+    const cases = deaths.map((death) => ({ death, ...begin(stack) }));
+    await stack.setFaults(cases.map(({ death, uploadId }) => ruleFor(death, uploadId)));
+    const from = await lastCall(stack);
+    const failures = await failuresOf(
+      cases,
+      ({ death }) => deathName(death),
+      async ({ file, uploadId, steps }) => {
+        await playToTheEnd(steps);
+        await expectCompleted(stack, uploadId, file);
+      },
+    );
+    expect(failures).toEqual([]);
+    expect(await deathsThatDidNotHappen(stack)).toEqual([]);
+    expect(deathsInLog(await stack.calls(from))).toBe(cases.length);
+    await stack.setFaults([]);
+
+    await watchRounds(stack, 2);
+    for (const { uploadId } of cases) await expectNoLeftovers(stack, uploadId);
+    await expectEveryItemToHaveTtl(stack);
+  }, 300_000);
+
+  test('with the client gone for good, what is all there completes, and the rest expires', async () => {
+    const cases = deaths
+      .filter(({ caller }) => ANSWERING.includes(caller))
+      .map((death) => ({ death, ...begin(stack), isWhole: false }));
+    await stack.setFaults(cases.map(({ death, uploadId }) => ruleFor(death, uploadId)));
+    const failures = await failuresOf(
+      cases,
+      ({ death }) => deathName(death),
+      async (one) => {
+        expect(await playToTheDeath(one.steps)).toBe(true);
+        one.isWhole = (await bytesInS3(stack, one.uploadId)) === one.file.bytes.byteLength;
+      },
+    );
+    expect(failures).toEqual([]);
+    expect(await deathsThatDidNotHappen(stack)).toEqual([]);
+    await stack.setFaults([]);
+
+    await watchRounds(stack, 3);
+    const whole = cases.filter(({ isWhole }) => isWhole);
+    const partial = cases.filter(({ isWhole }) => !isWhole);
+    expect(whole.length).toBeGreaterThan(0);
+    expect(partial.length).toBeGreaterThan(0);
+    const later = await failuresOf(
+      cases,
+      ({ death, isWhole }) => `${deathName(death)}, ${isWhole ? 'all there' : 'not all there'}`,
+      async ({ file, uploadId, isWhole }) => {
+        if (isWhole) return await expectCompleted(stack, uploadId, file);
+        const response = await stack.api('GET', `/uploads/${uploadId}`);
+        if (response.status !== 404) expect(await response.json()).toMatchObject({ status: 'uploading' });
+      },
+    );
+    expect(later).toEqual([]);
+    await watchRounds(stack, 2);
+    for (const { uploadId } of whole) await expectNoLeftovers(stack, uploadId);
+    await expectToExpireWithoutTrace(
+      stack,
+      partial.map(({ uploadId }) => uploadId),
+    );
+  }, 300_000);
+});
