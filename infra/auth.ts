@@ -1,3 +1,4 @@
+import { Token } from 'aws-cdk-lib';
 import { InvalidOption } from './invalid-option.ts';
 
 /** Who may upload; the caller's identity is also the owner of what is uploaded. */
@@ -63,6 +64,8 @@ export const UploadAuth = {
 
 /** Plain http is for an issuer on this machine alone: keys fetched over it can be replaced on the way. */
 function isIssuer(text: string): boolean {
+  // Of a user pool in the same app: known at deployment only.
+  if (Token.isUnresolved(text)) return true;
   const url = URL.parse(text);
   if (url === null || url.search !== '' || url.hash !== '') return false;
   const loopback = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);

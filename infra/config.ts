@@ -74,6 +74,7 @@ const OPTIONS: { readonly [Name in keyof Required<Options>]: Reader<Options[Name
   bucketName: text('the name of a bucket of yours', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
   eventBusName: text('the name of an event bus of yours, such as "default"', /^[\w./-]+$/),
   bucketAccessLogsBucketName: text('the name of a bucket of yours', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
+  dataEventsBucketName: text('the name of a bucket of yours', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/),
   throttle: { expected: '{"rateLimit": requests a second, "burstLimit": requests at once}', read: throttle },
   reservedConcurrency: { expected: `{"<function>": a whole number}`, read: counts },
   alarms: flag(),

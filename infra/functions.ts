@@ -1,4 +1,4 @@
-import { Duration, Lazy, type RemovalPolicy } from 'aws-cdk-lib';
+import { Duration, Lazy, Names, type RemovalPolicy } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -31,10 +31,13 @@ export interface UploadFunctionsProps {
 
 /** All functions, each with a role and a log group of its own. */
 export class UploadFunctions extends Construct {
+  /** Of the uploads' own metrics; another for each construct, so that two of them never add up. */
+  readonly metricNamespace: string;
   private readonly byName: ReadonlyMap<UploadFunctionName, lambda.Function>;
 
   constructor(scope: Construct, id: string, props: UploadFunctionsProps) {
     super(scope, id);
+    this.metricNamespace = `ResumableUploads/${Names.uniqueResourceName(scope, {})}`;
     const all = uploadFunctions();
     const bundles = bundleFunctions(
       all.map(([name]) => name),
@@ -75,7 +78,7 @@ export class UploadFunctions extends Construct {
           environment: {
             ...environmentOf(props, [...variablesFor(may), ...alsoReads]),
             POWERTOOLS_SERVICE_NAME: name,
-            POWERTOOLS_METRICS_NAMESPACE: 'ResumableUploads',
+            POWERTOOLS_METRICS_NAMESPACE: this.metricNamespace,
             POWERTOOLS_LOG_LEVEL: props.logLevel,
             ...(props.sourceMaps && { NODE_OPTIONS: '--enable-source-maps' }),
           },

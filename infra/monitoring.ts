@@ -4,6 +4,8 @@ import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
+import type { UploadMetric } from '../lambdas/metrics.ts';
+import type { UploadFunctionName } from './function-map.ts';
 import type { UploadFunctions } from './functions.ts';
 import type { UploadApi } from './http-api.ts';
 import type { UploadWorkflow } from './workflow.ts';
@@ -24,7 +26,8 @@ export class UploadAlarms extends Construct {
     const { functions, workflow, api, undelivered } = props;
     const period = Duration.minutes(5);
     const alarms = [
-      workflow.stateMachine.metricFailed({ period }).createAlarm(this, 'WorkflowFailed', {
+      // Not the executions that failed: one that opened its upload again is among them, and any client can cause it.
+      uploadsFailed(functions, period).createAlarm(this, 'WorkflowFailed', {
         ...AT_ONCE,
         alarmDescription:
           'An upload could not be completed. Open the failed execution in the Step Functions console, mend the cause, and redrive it: it goes on at the task that failed.',
@@ -123,6 +126,16 @@ export class UploadDashboard extends Construct {
     });
   }
 }
+
+/** Counted by record-failure. */
+const uploadsFailed = ({ metricNamespace }: UploadFunctions, period: Duration): cloudwatch.Metric =>
+  new cloudwatch.Metric({
+    namespace: metricNamespace,
+    metricName: 'UploadsFailed' satisfies UploadMetric,
+    dimensionsMap: { service: 'record-failure' satisfies UploadFunctionName },
+    statistic: 'Sum',
+    period,
+  });
 
 const requests = (api: UploadApi, period: Duration): cloudwatch.Metric =>
   api.stage.metricCount({ period, statistic: 'Sum' });

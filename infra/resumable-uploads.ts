@@ -22,7 +22,7 @@ import { InvalidOption } from './invalid-option.ts';
 import { consoleUrl, UploadAlarms, UploadDashboard } from './monitoring.ts';
 import { LONGEST_ROLE_SESSION, settingsOf, type UploadRules } from './settings.ts';
 import { stateTable } from './state-table.ts';
-import { checkOwnBucket, UPLOADS_PREFIX, uploadBucket } from './storage.ts';
+import { checkOwnBucket, objectTrail, UPLOADS_PREFIX, uploadBucket } from './storage.ts';
 import { type UploadEvent, uploadEventPattern } from './upload-events.ts';
 import { Watchdog } from './watchdog.ts';
 import { UploadWorkflow, type WorkflowLogs } from './workflow.ts';
@@ -85,6 +85,12 @@ export interface ResumableUploadsProps extends UploadRules {
    * @default none
    */
   readonly bucketAccessLogs?: IBucket;
+  /**
+   * A bucket for a CloudTrail trail of every call on the objects, with who made it: $0.10 per 100,000 calls, chunks and
+   * parts included. The bucket's policy must let CloudTrail write.
+   * @default none
+   */
+  readonly dataEventsBucket?: IBucket;
   /** What the workflow logs besides its history, never with its data. @default 'none' */
   readonly workflowLogs?: WorkflowLogs;
   /** X-Ray traces of functions and workflow. @default false */
@@ -167,6 +173,7 @@ export class ResumableUploads extends Construct {
         serverAccessLogs: props.bucketAccessLogs,
         removalPolicy,
       });
+    if (props.dataEventsBucket) objectTrail(this, this.bucket, props.dataEventsBucket);
     this.table =
       props.table ??
       stateTable(this, {

@@ -17,6 +17,7 @@ export interface UploadsStackProps
     | 'authorizeUpload'
     | 'bucket'
     | 'bucketAccessLogs'
+    | 'dataEventsBucket'
     | 'encryption'
     | 'eventBus'
     | 'logRetention'
@@ -27,6 +28,7 @@ export interface UploadsStackProps
   readonly bucketName?: string;
   readonly eventBusName?: string;
   readonly bucketAccessLogsBucketName?: string;
+  readonly dataEventsBucketName?: string;
   /** The ARN of a key of yours, or `new`. @default none: encrypted by S3's and DynamoDB's own keys */
   readonly kmsKey?: string;
   readonly logRetentionDays?: RetentionDays;
@@ -50,6 +52,7 @@ export class ResumableUploadsStack extends Stack {
       bucketName,
       eventBusName,
       bucketAccessLogsBucketName,
+      dataEventsBucketName,
       kmsKey,
       logRetentionDays,
       alarms,
@@ -65,6 +68,9 @@ export class ResumableUploadsStack extends Stack {
       ...(eventBusName && { eventBus: EventBus.fromEventBusName(this, 'OwnEventBus', eventBusName) }),
       ...(bucketAccessLogsBucketName && {
         bucketAccessLogs: Bucket.fromBucketName(this, 'BucketAccessLogs', bucketAccessLogsBucketName),
+      }),
+      ...(dataEventsBucketName && {
+        dataEventsBucket: Bucket.fromBucketName(this, 'DataEvents', dataEventsBucketName),
       }),
       ...(kmsKey && {
         encryption: UploadEncryption.kms(

@@ -1,4 +1,5 @@
 import { Annotations, Duration, type RemovalPolicy, Token } from 'aws-cdk-lib';
+import * as cloudtrail from 'aws-cdk-lib/aws-cloudtrail';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
@@ -53,6 +54,19 @@ export function uploadBucket(scope: Construct, props: UploadBucketProps): s3.IBu
     }),
     removalPolicy: props.removalPolicy,
   }) as s3.IBucket;
+}
+
+/** Tells of every call on the bucket's objects, presigned ones included. */
+export function objectTrail(scope: Construct, bucket: s3.IBucket, records: s3.IBucket): cloudtrail.Trail {
+  const trail = new cloudtrail.Trail(scope, 'ObjectTrail', {
+    bucket: records,
+    isMultiRegionTrail: false,
+    includeGlobalServiceEvents: false,
+    managementEvents: cloudtrail.ReadWriteType.NONE,
+    enableFileValidation: true,
+  });
+  trail.addS3EventSelector([{ bucket }]);
+  return trail;
 }
 
 /** What we cannot set on a bucket of yours, said where a deployer reads it. */
