@@ -13,6 +13,8 @@ const engines = {
 };
 
 export default {
+  // The names of the tests are the list of what is covered.
+  verbose: true,
   // Generous: a slow machine is no failure; what hangs is still found.
   testTimeout: 60_000,
   projects: [project('unit'), project('infra'), project('integration', engines), project('browser')],
