@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type * as Esbuild from 'esbuild';
 
@@ -16,8 +16,9 @@ export interface BundleOptions {
 }
 
 export interface Bundle {
-  /** The folder that holds `index.mjs`. */
+  /** The folder that holds `index.mjs`, and what that loads. */
   readonly folder: string;
+  /** Of what is loaded at a cold start. */
   readonly bytes: number;
   /** The source files inside, relative to the project. Absent for a bundle that came with the package. */
   readonly inputs?: readonly string[];
@@ -27,7 +28,7 @@ const lambdas = fileURLToPath(new URL('../lambdas/', import.meta.url));
 const project = dirname(lambdas);
 
 /**
- * Bundles every function into one file each. Where the package is installed without its sources, the bundles
+ * Bundles every function into a folder of its own. Where the package is installed without its sources, the bundles
  * that came with it are taken.
  *
  * A folder is named by its content and written at once, so that two runs at a time never meet half a file.
@@ -57,12 +58,21 @@ const built = new Map<string, ReadonlyMap<string, Bundle>>();
 function build(names: readonly string[], options: BundleOptions): ReadonlyMap<string, Bundle> {
   // Loaded here: where bundles came with the package, esbuild is not installed.
   const esbuild = createRequire(import.meta.url)('esbuild') as typeof Esbuild;
+  const outDir = options.outDir ?? join(project, '.build', 'lambdas');
+  return new Map(names.map((name) => [name, buildOne(esbuild, name, options, outDir)]));
+}
+
+/** One file, and beside it one for each module that the function loads when it first needs it. */
+function buildOne(esbuild: typeof Esbuild, name: string, options: BundleOptions, outDir: string): Bundle {
   const { outputFiles, metafile } = esbuild.buildSync({
     absWorkingDir: project,
-    entryPoints: Object.fromEntries(names.map((name) => [name, join(lambdas, `${name}.ts`)])),
+    entryPoints: { index: join(lambdas, `${name}.ts`) },
     outdir: join(project, '.build'),
     outExtension: { '.js': '.mjs' },
     bundle: true,
+    // What `import()` names is a file of its own, which costs nothing at a cold start.
+    splitting: true,
+    chunkNames: '[name]-[hash]',
     write: false,
     metafile: true,
     minify: true,
@@ -79,31 +89,37 @@ function build(names: readonly string[], options: BundleOptions): ReadonlyMap<st
     banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
     logLevel: 'silent',
   });
-  const outDir = options.outDir ?? join(project, '.build', 'lambdas');
-  return new Map(
-    names.map((name) => {
-      const file = outputFiles.find(
-        ({ path }) => path.endsWith(`/${name}.mjs`) || path.endsWith(`\\${name}.mjs`),
-      );
-      if (!file) throw new Error(`esbuild made no bundle of ${name}.`);
-      const [, output] =
-        Object.entries(metafile.outputs).find(([path]) => path.endsWith(`/${name}.mjs`)) ?? [];
-      const bundle: Bundle = {
-        folder: write(join(outDir, name), file.contents),
-        bytes: file.contents.byteLength,
-        inputs: Object.keys(output?.inputs ?? {}),
-      };
-      return [name, bundle];
-    }),
-  );
+  const files = outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }));
+  const atStart = files.filter((file) => isLoadedAtStart(file.name, metafile));
+  return {
+    folder: write(join(outDir, name), files),
+    bytes: atStart.reduce((sum, { contents }) => sum + contents.byteLength, 0),
+    inputs: Object.values(metafile.outputs).flatMap((output) => Object.keys(output.inputs)),
+  };
 }
 
-function write(parent: string, contents: Uint8Array): string {
-  const folder = join(parent, createHash('sha256').update(contents).digest('hex').slice(0, 16));
+/** Whether a file is the function's own, or one that it imports other than by `import()`. */
+function isLoadedAtStart(name: string, { outputs }: Esbuild.Metafile): boolean {
+  const seen = new Set<string>();
+  const queue = Object.keys(outputs).filter((path) => basename(path) === 'index.mjs');
+  for (const path of queue) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    for (const one of outputs[path]?.imports ?? []) {
+      if (one.kind === 'import-statement' && !one.external) queue.push(one.path);
+    }
+  }
+  return [...seen].some((path) => basename(path) === name);
+}
+
+function write(parent: string, files: readonly { name: string; contents: Uint8Array }[]): string {
+  const hash = createHash('sha256');
+  for (const { name, contents } of files) hash.update(`${name}\0`).update(contents);
+  const folder = join(parent, hash.digest('hex').slice(0, 16));
   if (existsSync(folder)) return folder;
   mkdirSync(parent, { recursive: true });
   const draft = mkdtempSync(join(parent, '.draft-'));
-  writeFileSync(join(draft, 'index.mjs'), contents);
+  for (const { name, contents } of files) writeFileSync(join(draft, name), contents);
   try {
     renameSync(draft, folder);
   } catch (error) {

@@ -1,10 +1,10 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { LocalRoutes } from './aws/control.ts';
 import type { Credentials } from './aws/credentials.ts';
 import { createFrontDoor, type FrontDoor } from './aws/front-door.ts';
+import { listenOnSamePort } from './aws-port.ts';
 import { createDynamoDb } from './dynamodb.ts';
 import { createEvents } from './events.ts';
 import type { FunctionSettings } from './lambda/function-settings.ts';
@@ -17,7 +17,7 @@ import { AwsError, type Caller, type Clock, type LocalTemplate } from './types.t
 
 export interface AwsEndpointOptions {
   readonly dir: string;
-  /** 0 lets the system choose. */
+  /** 0 takes that of the folder's last start, or else any. */
   readonly port: number;
   readonly template: LocalTemplate;
   readonly credentials: Credentials;
@@ -32,6 +32,8 @@ export interface AwsEndpointOptions {
   readonly bucketName: string;
   /** Multiplies the pauses before Step Functions, EventBridge and Lambda try again. @default 1 */
   readonly retryTimeScale?: number | undefined;
+  /** Whether schedules run by themselves when they are due. @default true */
+  readonly schedules?: boolean | undefined;
   readonly log: (line: string) => void;
 }
 
@@ -125,6 +127,7 @@ export async function openAwsEndpoint(
       );
     },
     retryDelaysMs: ASYNC_RETRY_DELAYS_MS.map((ms) => ms * retryTimeScale),
+    ...(options.schedules === false && { lookEveryMs: 0 }),
     log,
   });
   closers.push(() => events.close());
@@ -186,10 +189,7 @@ export async function openAwsEndpoint(
   const server = createServer((request, response) => void door().handle(request, response));
   // Parts of gigabytes take their time.
   server.requestTimeout = 0;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, '127.0.0.1', resolve);
-  });
+  const port = await listenOnSamePort(server, options.port, dir);
   closers.push(
     () =>
       new Promise<void>((resolve) => {
@@ -197,7 +197,7 @@ export async function openAwsEndpoint(
         server.closeAllConnections();
       }),
   );
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  url = `http://127.0.0.1:${port}`;
   states.resume();
   events.resume();
   return { url, pool, frontDoor };

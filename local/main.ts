@@ -7,6 +7,7 @@
  * UPLOADS_APP          another CDK app than infra/app.ts, for example one of examples/
  * S3_ENDPOINT, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, DYNAMODB_ENDPOINT
  *                      real engines in place of the built-in ones
+ * LOCAL_SCHEDULES      off: the watchdog runs only when it is invoked
  * LOCAL_RETRY_SCALE    multiplies the pauses before AWS services try again; tests set it below 1. Default 1
  */
 import { join, relative, resolve } from 'node:path';
@@ -35,6 +36,7 @@ async function main(): Promise<void> {
     s3: readS3(env),
     dynamodbEndpoint: env.DYNAMODB_ENDPOINT || undefined,
     retryTimeScale: readScale(env.LOCAL_RETRY_SCALE),
+    schedules: env.LOCAL_SCHEDULES !== 'off',
     log: (line) => process.stderr.write(`${line}\n`),
   });
   stopOnSignals(stack);

@@ -231,6 +231,7 @@ const resourceTypes: Readonly<Record<string, ResourceType>> = {
     }),
     inert: 'only alarms publish to it, and alarms do not fire locally',
   },
+  'AWS::CloudTrail::Trail': { identify: withName, inert: 'the local call log tells of every call' },
   'AWS::SNS::TopicPolicy': { identify: withName, inert: 'only alarms publish to topics' },
   'AWS::SNS::Subscription': { identify: withName, inert: 'only alarms publish to topics' },
   'AWS::Events::Archive': { identify: withName, inert: 'the local event log keeps every event' },

@@ -18,7 +18,7 @@ export interface LocalStackOptions {
   readonly dir: string;
   /** Of the API and the pages; 0 lets the system choose. */
   readonly port: number;
-  /** Of the AWS endpoint. @default 0 */
+  /** Of the AWS endpoint. @default that of the folder's last start, or else any */
   readonly awsPort?: number | undefined;
   /** The synthesised app, or what synthesises it once the API's URL is known. */
   readonly outDir: string | ((apiUrl: string) => Promise<string>);
@@ -28,6 +28,8 @@ export interface LocalStackOptions {
   readonly dynamodbEndpoint?: string | undefined;
   /** Multiplies the pauses before AWS services try again: tests are in a hurry. @default 1 */
   readonly retryTimeScale?: number | undefined;
+  /** Whether schedules run by themselves when they are due. @default true */
+  readonly schedules?: boolean | undefined;
   /** The folder of the pages. @default `client/` */
   readonly clientDir?: string;
   readonly log: (line: string) => void;
@@ -119,6 +121,7 @@ async function start(options: LocalStackOptions, closers: (() => unknown)[]): Pr
       dynamodbEndpoint: options.dynamodbEndpoint,
       bucketName: names.bucketName,
       retryTimeScale: options.retryTimeScale,
+      schedules: options.schedules,
       log,
     },
     closers,

@@ -7,7 +7,7 @@ export function authorizeHook(): AuthorizeHook | undefined {
   const functionName = process.env[name];
   if (!functionName) return undefined;
   return async (request) => {
-    // Loaded when it is first needed: most deployments have no such function.
+    // A file of its own in the bundle, read when it is first needed: most deployments have no such function.
     const { invokeFunction } = await import('./lambda.ts');
     return await invokeFunction(functionName, request);
   };

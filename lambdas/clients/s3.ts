@@ -9,5 +9,6 @@ export const s3Client = (options: { accelerate?: boolean } = {}): S3Client =>
     maxAttempts: 4,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    useAccelerateEndpoint: options.accelerate ?? false,
+    // An endpoint that was set is not S3's accelerated one, and the SDK refuses to take it for that.
+    useAccelerateEndpoint: (options.accelerate ?? false) && !process.env.AWS_ENDPOINT_URL,
   });

@@ -25,8 +25,8 @@ export async function presignParts(
   { now, expirySeconds }: { now: number; expirySeconds: number },
 ): Promise<PartUrl[]> {
   const expiresAt = new Date(now + expirySeconds * 1000).toISOString();
-  const key = objectKey(upload);
   const options = { expiresIn: expirySeconds, signableHeaders: new Set(['host', 'content-length']) };
+  const key = objectKey(upload);
   const urlOf = async (partNumber: number, size: number): Promise<string> => {
     const common = { Bucket: bucketName, ContentLength: size };
     if (upload.firstPartStaged && partNumber === 1)
@@ -44,8 +44,7 @@ export async function presignParts(
   return await Promise.all(
     partNumbers.map(async (partNumber) => {
       const size = pieceLength(upload, partNumber);
-      const url = await urlOf(partNumber, size);
-      return { partNumber, url, size, expiresAt };
+      return { partNumber, url: await urlOf(partNumber, size), size, expiresAt };
     }),
   );
 }

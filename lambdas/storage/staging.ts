@@ -1,9 +1,4 @@
-import {
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-} from '@aws-sdk/client-s3';
+import { DeleteObjectsCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { type Bucket, isS3Error, unquoted } from './multipart.ts';
 
 /** Stores a chunk until the workflow assembles it. A chunk sent again replaces the former. */
@@ -43,18 +38,6 @@ export async function readBeginning(
     if (isS3Error(error, 'NoSuchKey')) return undefined;
     throw error;
   }
-}
-
-/** What S3 says of a staged object, without reading it; undefined where there is none. */
-export async function findStaged(
-  { client, bucketName }: Bucket,
-  key: string,
-): Promise<{ size: number; etag: string } | undefined> {
-  const { Contents } = await client.send(
-    new ListObjectsV2Command({ Bucket: bucketName, Prefix: key, MaxKeys: 1 }),
-  );
-  const found = Contents?.find(({ Key }) => Key === key);
-  return found && { size: found.Size ?? 0, etag: unquoted(found.ETag) };
 }
 
 /** DeleteObjects takes 1,000 keys at most; deleting what is not there succeeds. Deletions are free of charge. */

@@ -1,18 +1,17 @@
 import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { type EventBus, putEvent } from '../events/put-event.ts';
 import { DETAIL_TYPES, eventDetail, isoTime, type UploadExpiredDetail } from '../events/upload-event.ts';
-import { pieceLength } from '../parts/geometry.ts';
 import { type PieceMark, readMarks } from '../parts/ledger.ts';
 import { complete, type RecordServices, recordStoredPieces } from '../parts/record.ts';
-import { type Bucket, isS3Error, listParts } from '../storage/multipart.ts';
-import { findStaged } from '../storage/staging.ts';
+import type { Bucket } from '../storage/multipart.ts';
 import { sweepStorage } from '../storage/sweep.ts';
 import { executionArn, startExecution } from '../workflow/execution.ts';
 import { recordFailure } from '../workflow/failure.ts';
 import { FIRST_LOOK_SECONDS, UploadEnded } from './lifecycle.ts';
 import { hasQuota, release } from './quota.ts';
-import { executionNameOf, isOpen, objectKey, stagedChunkKey, type UploadRecord } from './record.ts';
+import { executionNameOf, isOpen, type UploadRecord } from './record.ts';
 import { changeUpload } from './store.ts';
+import { bytesOfMarks, unrecordedPieces } from './unrecorded.ts';
 
 export interface LookServices extends RecordServices {
   readonly bucket: Bucket;
@@ -32,7 +31,7 @@ export async function lookAfter(services: LookServices, upload: UploadRecord, no
     case 'uploading':
       return isOpen(upload, now)
         ? await lookAtOpen(services, upload, now)
-        : await expire(services, upload, now);
+        : await lookAtOverdue(services, upload, now);
     case 'completing':
       return await lookAtCompleting(services, upload, now);
     case 'expired':
@@ -48,22 +47,15 @@ export async function lookAfter(services: LookServices, upload: UploadRecord, no
 
 /** All bytes there, and nobody left to say so? Then the completion starts from here. */
 async function lookAtOpen(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
-  const { table } = services;
+  const { table, bucket } = services;
   const { marks, bytes } = await readMarks(table, upload);
-  if (bytes === upload.totalSize) return await finish(services, upload, now);
-
   const isQuiet = upload.lookedBytes === bytes;
-  if (isQuiet && upload.mode === 'presigned' && upload.s3UploadId) {
-    const unreported = await unreportedParts(
-      services.bucket,
-      { ...upload, s3UploadId: upload.s3UploadId },
-      marks,
-    );
-    if (unreported.size > 0) {
-      const { status } = await recordStoredPieces(services, upload, unreported, now);
-      if (status !== 'uploading') return 'completing';
-    }
-  }
+  const unrecorded =
+    isQuiet && bytes < upload.totalSize ? await unrecordedPieces(bucket, upload, marks) : new Map();
+  if (bytes + bytesOfMarks(upload, unrecorded) === upload.totalSize)
+    return await finish(services, upload, unrecorded, now);
+  if (unrecorded.size > 0) await recordStoredPieces(services, upload, unrecorded, now);
+
   const looksWithoutChange = isQuiet ? (upload.looksWithoutChange ?? 0) + 1 : 0;
   const pause = Math.min(FIRST_LOOK_SECONDS * 2 ** looksWithoutChange, SLOWEST_LOOK_SECONDS);
   await changeUpload(table, upload, {
@@ -77,34 +69,37 @@ async function lookAtOpen(services: LookServices, upload: UploadRecord, now: num
   return 'waiting';
 }
 
-async function finish(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+/**
+ * Its time is over, and so it is gone; unless all its bytes are there. Looks may have become rare by the time that the
+ * last of them came, so this may be the first one since: then the upload gets the little time that it takes.
+ */
+async function lookAtOverdue(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const { table, bucket } = services;
+  const { marks, bytes } = await readMarks(table, upload);
+  const unrecorded = bytes < upload.totalSize ? await unrecordedPieces(bucket, upload, marks) : new Map();
+  if (bytes + bytesOfMarks(upload, unrecorded) < upload.totalSize) return await expire(services, upload, now);
+  const prolonged = await changeUpload(table, upload, {
+    set: { expiresAt: Math.floor(now / 1000) + FIRST_LOOK_SECONDS },
+    when: { status: ['uploading'], expiresAtMost: now },
+  });
+  return prolonged ? await finish(services, prolonged, unrecorded, now) : 'waiting';
+}
+
+/** @param unrecorded the pieces without which the record is not whole */
+async function finish(
+  services: LookServices,
+  upload: UploadRecord,
+  unrecorded: ReadonlyMap<number, PieceMark>,
+  now: number,
+): Promise<Outcome> {
   try {
-    await complete(services, upload, now);
+    const recorded =
+      unrecorded.size > 0 ? await recordStoredPieces(services, upload, unrecorded, now) : undefined;
+    // A full page may not have been noted, for the same reason that brought us here.
+    if (recorded?.status !== 'completing') await complete(services, upload, now);
     return 'completing';
   } catch (error) {
     if (error instanceof UploadEnded) return 'waiting';
-    throw error;
-  }
-}
-
-/** Parts that the browser stored and died before it could report. */
-async function unreportedParts(
-  bucket: Bucket,
-  upload: UploadRecord & { readonly s3UploadId: string },
-  marks: ReadonlyMap<number, PieceMark>,
-): Promise<Map<number, PieceMark>> {
-  try {
-    const parts = await listParts(bucket, { key: objectKey(upload), s3UploadId: upload.s3UploadId });
-    const first = upload.firstPartStaged ? await findStaged(bucket, stagedChunkKey(upload, 1)) : undefined;
-    const stored = first ? [{ partNumber: 1, ...first }, ...parts] : parts;
-    return new Map(
-      stored
-        .filter(({ partNumber, size }) => !marks.has(partNumber) && size === pieceLength(upload, partNumber))
-        .map(({ partNumber, etag }) => [partNumber, etag]),
-    );
-  } catch (error) {
-    // Ended between our read and this call: the next look sees it as it is then.
-    if (isS3Error(error, 'NoSuchUpload')) return new Map();
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import {
   type DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
-  QueryCommand,
+  paginateQuery,
   UpdateItemCommand,
   type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
@@ -181,28 +181,27 @@ export async function changeUpload(
   }
 }
 
-/** Uploads whose time to be looked at has come, up to `limit` for each partition of the index. */
-export async function dueUploads(table: Table, now: number, limit: number): Promise<UploadAddress[]> {
-  const answers = await Promise.all(
-    [...WATCH_SHARDS].map((shard) =>
-      table.client.send(
-        new QueryCommand({
-          TableName: table.tableName,
-          IndexName: NEXT_LOOK_INDEX,
-          KeyConditionExpression: '#watch = :shard AND #nextLook <= :now',
-          ExpressionAttributeNames: { '#watch': 'watch', '#nextLook': 'nextLook' },
-          ExpressionAttributeValues: marshall({ ':shard': shard, ':now': Math.floor(now / 1000) }),
-          Limit: limit,
-        }),
-      ),
-    ),
+/**
+ * Uploads of one partition of the index whose time to be looked at has come, the longest due first. Pages are read as
+ * they are needed.
+ */
+export async function* dueUploads(table: Table, shard: string, now: number): AsyncGenerator<UploadAddress> {
+  const query = paginateQuery(
+    { client: table.client, pageSize: 100 },
+    {
+      TableName: table.tableName,
+      IndexName: NEXT_LOOK_INDEX,
+      KeyConditionExpression: '#watch = :shard AND #nextLook <= :now',
+      ExpressionAttributeNames: { '#watch': 'watch', '#nextLook': 'nextLook' },
+      ExpressionAttributeValues: marshall({ ':shard': shard, ':now': Math.floor(now / 1000) }),
+    },
   );
-  return answers
-    .flatMap(({ Items }) => Items ?? [])
-    .map((item) => {
+  for await (const { Items } of query) {
+    for (const item of Items ?? []) {
       const [owner = '', uploadId = ''] = String(unmarshall(item).pk).split('#');
-      return { owner, uploadId };
-    });
+      yield { owner, uploadId };
+    }
+  }
 }
 
 async function succeeds(write: Promise<unknown>): Promise<boolean> {

@@ -44,6 +44,14 @@ describe('what a person writes', () => {
     ).toEqual({ type: 'jwt', issuer: 'https://login.example.com', audience: ['uploads'], scopes: [] });
   });
 
+  test('quotas are a number and a size', () => {
+    expect(load({ maxUploadsPerOwner: '20', maxBytesPerOwner: '500 GiB' }).stack).toMatchObject({
+      maxUploadsPerOwner: 20,
+    });
+    expect(() => load({ maxUploadsPerOwner: 'many' })).toThrow('write a whole number');
+    expect(() => load({ authorizeFunctionArn: 'authorize' })).toThrow('write the ARN of a Lambda function');
+  });
+
   test('what AWS itself keeps in the context is not ours to judge', () => {
     expect(load({ '@aws-cdk/core:x': true, 'aws:cdk:y': 1, 'cli-telemetry': false }).stack).toEqual({});
   });

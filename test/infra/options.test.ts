@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import { Duration, RemovalPolicy, Size, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
+import { UserPool } from 'aws-cdk-lib/aws-cognito';
 import { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
@@ -98,6 +99,8 @@ describe('options that cannot work are refused, with what to write instead', () 
       'without an audience',
     );
     expect(UploadAuth.jwt({ issuer: 'http://127.0.0.1:3000/issuer', audience: 'a' }).type).toBe('jwt');
+    const pool = new UserPool(new Stack(testApp(), 'Test'), 'Users');
+    expect(UploadAuth.jwt({ issuer: pool.userPoolProviderUrl, audience: 'a' }).type).toBe('jwt');
   });
 
   test('Transfer Acceleration cannot be had of a bucket with a dot in its name', () => {
@@ -252,6 +255,43 @@ describe('what is brought along is used as it is', () => {
         'aborts incomplete multipart uploads after 8 days or more.*Transfer Acceleration enabled',
       ),
     );
+  });
+});
+
+describe('options that cost calls or resources', () => {
+  test('reach the functions only where they are set', () => {
+    const stack = synthesise({
+      checkContent: true,
+      maxUploadsPerOwner: 5,
+      maxBytesPerOwner: Size.gibibytes(1),
+      dataEventsBucketName: 'records',
+    });
+    expect(JSON.parse(stack.fn('receive-chunk').Properties.Environment.Variables.SETTINGS)).toMatchObject({
+      checkContent: true,
+      maxUploadsPerOwner: 5,
+      maxBytesPerOwner: 2 ** 30,
+    });
+    expect(stack.only('AWS::CloudTrail::Trail').Properties).toMatchObject({
+      S3BucketName: 'records',
+      EventSelectors: [{ IncludeManagementEvents: false, DataResources: [{ Type: 'AWS::S3::Object' }] }],
+    });
+    expect(synthesise().byType('AWS::CloudTrail::Trail')).toEqual([]);
+  });
+
+  test('the API tells its host, for a distribution in front', () => {
+    const { apiDomainName, httpApi } = construct({});
+    expect(Stack.of(httpApi).resolve(apiDomainName)).toEqual({
+      'Fn::Join': [
+        '',
+        [
+          { Ref: expect.stringMatching(/HttpApi/) },
+          '.execute-api.',
+          { Ref: 'AWS::Region' },
+          '.',
+          { Ref: 'AWS::URLSuffix' },
+        ],
+      ],
+    });
   });
 });
 

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { bundleFunctions } from '../../infra/bundle.ts';
 import { permissionsOf, UPLOAD_FUNCTIONS, type UploadFunctionName } from '../../infra/function-map.ts';
@@ -205,7 +206,10 @@ describe("the functions' code and their permissions agree", () => {
   });
 
   test.each(names)('%s gets exactly the variables that its code reads', (name) => {
-    const code = readFileSync(`${bundles.get(name)?.folder}/index.mjs`, 'utf8');
+    const folder = bundles.get(name)?.folder ?? '';
+    const code = readdirSync(folder)
+      .map((file) => readFileSync(join(folder, file), 'utf8'))
+      .join('\n');
     const variables = ['BUCKET_NAME', 'EVENT_BUS_NAME', 'SETTINGS', 'STATE_MACHINE_ARN', 'TABLE_NAME'];
     const read = variables.filter((variable) => code.includes(`"${variable}"`));
     const given = Object.keys(stack.fn(name).Properties.Environment.Variables);

@@ -117,6 +117,7 @@ const SERVICE_ERRORS = [
   'Lambda.TooManyRequestsException',
   'Lambda.Unknown',
   'Runtime.ExitError',
+  'Runtime.OutOfMemory',
   'Sandbox.Timedout',
   'States.TaskFailed',
   'States.Timeout',

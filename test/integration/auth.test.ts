@@ -141,7 +141,7 @@ describe('with tokens', () => {
       expect(unknown).toMatchObject({ status: 404, calls: [{ operation: 'GetItem' }] });
       for (const uploadId of [presigned.uploadId, proxied.uploadId])
         expect(await ask(method, path, uploadId)).toEqual(unknown);
-      for (const guess of ['0', 'alice', `alice%23${presigned.uploadId}`, '..', '%00', 'A'.repeat(32)]) {
+      for (const guess of ['0', 'alice', `alice%23${presigned.uploadId}`, '..%2f..', '%00', 'A'.repeat(32)]) {
         const { status, calls } = await ask(method, path, guess);
         expect([404, 405]).toContain(status);
         expect(calls).toEqual([]);
@@ -212,7 +212,7 @@ describe('with tokens', () => {
       [changed('uploadId', new URL(other.partUrls[0]?.url ?? '').searchParams.get('uploadId') ?? ''), bytes],
       [changed('X-Amz-Expires', '604800'), bytes],
       [first.replace('/uploads/alice/', '/uploads/bob/'), bytes],
-      [first.replace(/[0-9a-f]{8}$/, '00000000'), bytes],
+      [changed('X-Amz-Signature', '0'.repeat(64)), bytes],
       [first, bytes.subarray(1)],
       [first, Buffer.concat([bytes, Buffer.from('x')])],
       [third, bytes],

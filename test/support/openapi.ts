@@ -38,7 +38,7 @@ export class ApiError extends Error {
 
 /** The gateway answers these itself, in its own words. */
 const GATEWAY =
-  /^\{"message":"(Internal Server Error|Service Unavailable|Request Too Long|Unauthorized|Forbidden|Not Found|Too Many Requests|HTTP content length exceeded 10485760 bytes\.)"\}$/;
+  /^\{"message":"(Internal Server Error|Service Unavailable|Request Too Long|Request Header Fields Too Large|Unauthorized|Forbidden|Not Found|Too Many Requests|HTTP content length exceeded 10485760 bytes\.)"\}$/;
 
 /**
  * Holds an answer against the document, and gives its body.

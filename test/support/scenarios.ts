@@ -4,8 +4,8 @@ import { AbortMultipartUploadCommand, DeleteObjectCommand } from '@aws-sdk/clien
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import type { FaultRule } from '../../local/types.ts';
 import {
-  type CreatedUpload,
   type Chunk,
+  type CreatedUpload,
   chunksOf,
   createBody,
   objectAt,
@@ -42,11 +42,7 @@ const post = async (stack: TestStack, file: SourceFile, chunk: Chunk | undefined
 };
 
 const create = async (stack: TestStack, file: SourceFile): Promise<CreatedUpload> =>
-  (await conform(
-    'POST',
-    '/uploads',
-    await stack.api('POST', '/uploads', createBody(file)),
-  )) as CreatedUpload;
+  (await conform('POST', '/uploads', await stack.api('POST', '/uploads', createBody(file)))) as CreatedUpload;
 
 const sign = async (stack: TestStack, { uploadId }: CreatedUpload, partNumber: number): Promise<string> => {
   const answer = await stack.api('POST', `/uploads/${uploadId}/part-urls`, { partNumbers: [partNumber] });
@@ -64,22 +60,17 @@ const report = async (stack: TestStack, uploadId: string, etags: readonly string
 };
 
 const describe = async (stack: TestStack, uploadId: string): Promise<Record<string, unknown>> =>
-  (await conform(
-    'GET',
-    '/uploads/{uploadId}',
-    await stack.api('GET', `/uploads/${uploadId}`),
-  )) as Record<string, unknown>;
+  (await conform('GET', '/uploads/{uploadId}', await stack.api('GET', `/uploads/${uploadId}`))) as Record<
+    string,
+    unknown
+  >;
 
 const abort = async (stack: TestStack, uploadId: string): Promise<void> => {
   await conform('DELETE', '/uploads/{uploadId}', await stack.api('DELETE', `/uploads/${uploadId}`));
   await expectEmpty(stack, uploadId);
 };
 
-const putAll = async (
-  stack: TestStack,
-  file: SourceFile,
-  { partUrls, partSize }: CreatedUpload,
-): Promise<string[]> => {
+const putAll = async (file: SourceFile, { partUrls, partSize }: CreatedUpload): Promise<string[]> => {
   const etags: string[] = [];
   for (const { partNumber, url } of partUrls)
     etags.push(await putPart(url, partBytes(file, partSize, partNumber)));
@@ -179,7 +170,12 @@ const staged = async (
 
 /** An upload that the workflow failed for good, and nobody has recorded it: its function died each time. */
 const failedUnrecorded = async (stack: TestStack): Promise<string> => {
-  await stack.control('POST', 'functions', { name: 'record-failure', fault: 'crash', when: 'before', times: 3 });
+  await stack.control('POST', 'functions', {
+    name: 'record-failure',
+    fault: 'crash',
+    when: 'before',
+    times: 3,
+  });
   const { file, uploadId, last } = await staged(stack);
   await withFaults(stack, [stopAt(uploadId)], async () => {
     await post(stack, file, last);
@@ -254,7 +250,7 @@ export const SCENARIOS: readonly Scenario[] = [
     play: async (stack) => {
       const file = sourceFile(10);
       const upload = await create(stack, file);
-      await putAll(stack, file, upload);
+      await putAll(file, upload);
       await report(stack, upload.uploadId, ['0'.repeat(32)]);
       await completed(stack, upload.uploadId, file);
     },
@@ -297,7 +293,7 @@ export const SCENARIOS: readonly Scenario[] = [
     play: async (stack) => {
       const file = sourceFile(10);
       const upload = await create(stack, file);
-      const [etag = ''] = await putAll(stack, file, upload);
+      const [etag = ''] = await putAll(file, upload);
       const [open = ''] = await stack.multipartUploads(`uploads/anonymous/${upload.uploadId}/`);
       const [Key, UploadId] = open.split('?');
       await stack.s3.send(new AbortMultipartUploadCommand({ Bucket: stack.bucketName, Key, UploadId }));
@@ -355,7 +351,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const slow = { caller: 'create-upload', operation: 'CreateMultipartUpload', times: 1 };
       await withFaults(stack, [{ ...slow, action: { kind: 'delay', ms: 1800 } }], async () => {
         const [upload] = await Promise.all([create(stack, file), create(stack, file)]);
-        await report(stack, upload.uploadId, await putAll(stack, file, upload));
+        await report(stack, upload.uploadId, await putAll(file, upload));
         await completed(stack, upload.uploadId, file);
         await expectEmpty(stack, upload.uploadId);
       });
@@ -403,7 +399,7 @@ export const SCENARIOS: readonly Scenario[] = [
     play: async (stack) => {
       const file = sourceFile(10);
       const upload = await create(stack, file);
-      const etags = await putAll(stack, file, upload);
+      const etags = await putAll(file, upload);
       const died = { caller: 'record-parts', operation: 'StartExecution', input: upload.uploadId };
       await withFaults(stack, [{ ...died, action: { kind: 'kill', when: 'before' } }], async () => {
         const parts = [{ partNumber: 1, etag: etags[0] }];
@@ -419,7 +415,7 @@ export const SCENARIOS: readonly Scenario[] = [
     play: async (stack) => {
       const file = sourceFile(10);
       const upload = await create(stack, file);
-      await putAll(stack, file, upload);
+      await putAll(file, upload);
       await look(stack);
       await look(stack);
       await completed(stack, upload.uploadId, file);
@@ -480,7 +476,8 @@ export const SCENARIOS: readonly Scenario[] = [
         'POST',
         `schedules/${await scheduleName(stack)}/run`,
       );
-      if (deliveries.some(({ status }) => status !== 'delivered')) throw new Error(JSON.stringify(deliveries));
+      if (deliveries.some(({ status }) => status !== 'delivered'))
+        throw new Error(JSON.stringify(deliveries));
     },
   },
 ];

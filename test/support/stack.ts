@@ -32,6 +32,8 @@ export class TestStack {
   tableName = '';
   stateMachineArn = '';
   region = '';
+  /** Of the process that everything runs in. */
+  pid = 0;
   /** The developer's own keys. */
   accessKeyId = '';
   secretAccessKey = '';

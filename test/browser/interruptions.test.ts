@@ -1,0 +1,251 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import type { FaultRule } from '../../local/types.ts';
+import { launchChromium, newProfile, type Profile } from '../support/chromium.ts';
+import { untilStatus } from '../support/clients.ts';
+import { type DiskFile, FileFolder } from '../support/files.ts';
+import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
+import { TestStack, until } from '../support/stack.ts';
+import { countOf, type Mode, storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
+
+const MiB = 1024 * 1024;
+const MODES = ['presigned', 'proxy'] as const;
+const PIECE = { presigned: 5 * MiB, proxy: 4 * MiB };
+/** Of five parts, or six chunks: three are under way at once, so at no time all. */
+const SIZE = 23 * MiB + 7;
+const pieces = (mode: Mode): number => Math.ceil(SIZE / PIECE[mode]);
+
+const stack = new TestStack({ context: { partSize: PIECE.presigned } });
+const files = new FileFolder();
+let browser: Browser;
+let profiles: Profile[] = [];
+beforeAll(async () => {
+  [browser] = await Promise.all([launchChromium(), stack.start()]);
+}, 180_000);
+afterEach(async () => {
+  for (const { context } of profiles) await context.close();
+  profiles = [];
+  await stack.setFaults([]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await stack.stop();
+  files.remove();
+}, 60_000);
+
+async function profile(): Promise<Profile> {
+  const opened = await newProfile(browser);
+  profiles.push(opened);
+  return opened;
+}
+
+/** The file is there, whole; what the page was told to be stored was not sent again. */
+async function expectArrived(page: UploadsPage, file: DiskFile): Promise<void> {
+  const uploadId = await page.completed(file.name);
+  await expectCompleted(stack, uploadId, file);
+  await expectNoLeftovers(stack, uploadId);
+  expect(page.transfers.needless).toEqual([]);
+}
+
+describe.each(MODES)('in %s mode', (mode) => {
+  test('after a reload the page offers to go on, and only what is missing travels', async () => {
+    const { context, errors } = await profile();
+    const first = await UploadsPage.open(context, stack);
+    const file = files.add(SIZE);
+    await first.chooseAndStall(mode, file);
+    await first.reload();
+    await first.page.getByText(/[1-9]\d* % of 24 MB has arrived/).waitFor();
+    const { uploadId, receivedParts } = await uploadOf(stack, file.name);
+    expect(countOf(receivedParts)).toBeGreaterThan(0);
+    expect(countOf(receivedParts)).toBeLessThan(pieces(mode));
+
+    await stack.clearCalls();
+    await first.uplink.limit(undefined);
+    // The mode is the one that the upload began with, whatever is chosen now.
+    await first.choose(mode === 'proxy' ? 'presigned' : 'proxy', file);
+    expect(await first.completed(file.name)).toBe(uploadId);
+    await expectArrived(first, file);
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - countOf(receivedParts));
+    expect(errors).toEqual([]);
+    await first.reload();
+    expect(await first.page.locator('#unfinished').isHidden()).toBe(true);
+  }, 180_000);
+
+  test('with the tab closed, another profile goes on', async () => {
+    const one = await profile();
+    const first = await UploadsPage.open(one.context, stack);
+    const file = files.add(SIZE);
+    await first.chooseAndStall(mode, file);
+    await first.page.close({ runBeforeUnload: true });
+    await one.context.close();
+
+    const other = await profile();
+    const second = await UploadsPage.open(other.context, stack);
+    const { uploadId, receivedParts } = await uploadOf(stack, file.name);
+    expect(countOf(receivedParts)).toBeGreaterThan(0);
+    await stack.clearCalls();
+    await second.choose(mode, file);
+    expect(await second.completed(file.name)).toBe(uploadId);
+    await expectArrived(second, file);
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - countOf(receivedParts));
+    expect([...one.errors, ...other.errors]).toEqual([]);
+  }, 180_000);
+
+  test('the server dies in the middle and comes back: the page goes on by itself', async () => {
+    const { context, errors } = await profile();
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(SIZE);
+    await page.chooseAndStall(mode, file);
+    await stack.kill();
+    const acknowledged = page.transfers.acknowledged.size;
+    await page.uplink.limit(undefined);
+    await until('the page to notice', 60_000, () => page.transfers.failed > 0 || undefined);
+    await stack.start();
+    await expectArrived(page, file);
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - acknowledged);
+    expectOnly(
+      errors,
+      /ERR_CONNECTION_(REFUSED|RESET)|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|status of 503/,
+    );
+  }, 240_000);
+
+  test('offline for a while: the page goes on by itself', async () => {
+    const { context, errors } = await profile();
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(SIZE);
+    await page.chooseAndStall(mode, file);
+    await context.setOffline(true);
+    await until('the page to notice', 60_000, () => page.transfers.failed > 0 || undefined);
+    const { acknowledged } = page.transfers;
+    const before = acknowledged.size;
+    expect(before).toBeLessThan(pieces(mode));
+    await stack.clearCalls();
+    await context.setOffline(false);
+    await page.uplink.limit(undefined);
+    await expectArrived(page, file);
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - before);
+    expectOnly(errors, /ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED/);
+  }, 180_000);
+
+  test('the same file in two tabs at once becomes one object', async () => {
+    const { context, errors } = await profile();
+    const tabs = [await UploadsPage.open(context, stack), await UploadsPage.open(context, stack)];
+    const file = files.add(SIZE);
+    await Promise.all(
+      tabs.map(async (tab) => {
+        await tab.uplink.limit(20 * MiB);
+        await tab.choose(mode, file);
+      }),
+    );
+    const ids = await Promise.all(tabs.map(async (tab) => await tab.completed(file.name)));
+    expect(new Set(ids).size).toBe(1);
+    for (const tab of tabs) await expectArrived(tab, file);
+    // Who comes second finds the upload complete: S3 knows its id no more, and it takes no more parts.
+    expectOnly(errors, /status of (404|409)/);
+  }, 180_000);
+
+  test('a cancelled upload leaves nothing', async () => {
+    const { context, errors } = await profile();
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(SIZE);
+    await page.chooseAndStall(mode, file);
+    const { uploadId } = await uploadOf(stack, file.name);
+    const deletion = page.page.waitForResponse(
+      (response) => response.request().method() === 'DELETE' && response.url().endsWith(uploadId),
+    );
+    await page.press('Cancel', file.name);
+    expect((await deletion).status()).toBe(204);
+    expect(await untilStatus(stack, uploadId, 'aborted')).toMatchObject({ receivedBytes: 0 });
+    await expectNoLeftovers(stack, uploadId);
+    expect(await stack.objects(`uploads/anonymous/${uploadId}/`)).toEqual([]);
+    await page.uplink.limit(undefined);
+    await page.reload();
+    expect(await page.page.locator('#unfinished').isHidden()).toBe(true);
+    expect(errors).toEqual([]);
+  }, 180_000);
+});
+
+test('URLs that have expired before use are signed again', async () => {
+  const { context, errors } = await profile();
+  const page = await UploadsPage.open(context, stack);
+  const file = files.add(SIZE);
+  await page.chooseAndStall('presigned', file);
+  const before = page.transfers.acknowledged.size;
+  // The browser's clock does not know of it, so it takes the URLs that it has for good.
+  await stack.advance(3700);
+  await page.uplink.limit(undefined);
+  await expectArrived(page, file);
+  expect(before).toBeLessThan(pieces('presigned'));
+  expect(page.transfers.refusals).toContain(403);
+  expectOnly(errors, /status of 403/);
+}, 180_000);
+
+describe('on a bad way', () => {
+  const part = { service: 's3', operation: 'UploadPart', caller: 'client', skip: 1 } as const;
+  test.each([
+    ['cut before S3 has it', [{ ...part, action: { kind: 'cut', when: 'before' } }], 0],
+    ['cut before the answer comes', [{ ...part, action: { kind: 'cut', when: 'after' } }], 1],
+    ['refused twice', [{ ...part, times: 2, action: { kind: 'fail', status: 503, code: 'SlowDown' } }], 0],
+  ] satisfies [string, FaultRule[], number][])(
+    'a part that is %s is sent again',
+    async (_, rules, twice) => {
+      const { context, errors } = await profile();
+      const page = await UploadsPage.open(context, stack);
+      const file = files.add(SIZE);
+      await stack.setFaults(rules);
+      await stack.clearCalls();
+      await page.choose('presigned', file);
+      await expectArrived(page, file);
+      expect((await stack.faults()).map(({ struck }) => struck)).toEqual([rules[0]?.times ?? 1]);
+      expect(await storedPieces(stack, 'presigned')).toBe(pieces('presigned') + twice);
+      expectOnly(errors, /ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|status of 503/);
+    },
+    180_000,
+  );
+
+  test('a part that arrives mutilated is refused by S3 and sent again', async () => {
+    const { context, errors } = await profile();
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(SIZE);
+    let mutilated = 0;
+    await page.page.route(/partNumber=2/, async (route) => {
+      if (route.request().method() === 'PUT' && mutilated++ === 0)
+        await route.continue({ postData: Buffer.alloc(PIECE.presigned - 1000) });
+      else await route.continue();
+    });
+    await stack.clearCalls();
+    await page.choose('presigned', file);
+    console.log(await page.completed(file.name), page.transfers, mutilated, errors);
+    await expectArrived(page, file);
+    expect(mutilated).toBe(2);
+    expect(page.transfers.refusals).toEqual([403]);
+    expect(await storedPieces(stack, 'presigned')).toBe(pieces('presigned'));
+    expectOnly(errors, /status of 403/);
+  }, 180_000);
+
+  test('a chunk that is cut, and one whose function dies, are sent again', async () => {
+    const { context, errors } = await profile();
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(SIZE);
+    let cut = 0;
+    await page.page.route(/resumableChunkNumber=3&/, async (route) => {
+      if (route.request().method() === 'POST' && cut++ === 0) await route.abort('connectionreset');
+      else await route.continue();
+    });
+    await stack.setFaults([
+      { caller: 'receive-chunk', operation: 'PutObject', skip: 1, action: { kind: 'kill', when: 'before' } },
+      { caller: 'receive-chunk', operation: 'UpdateItem', skip: 3, action: { kind: 'kill', when: 'after' } },
+    ]);
+    await page.choose('proxy', file);
+    await expectArrived(page, file);
+    expect(cut).toBe(2);
+    expect((await stack.faults()).map(({ struck }) => struck)).toEqual([1, 1]);
+    expect(page.transfers.refusals).toEqual([500, 500]);
+    expectOnly(errors, /ERR_CONNECTION_RESET|status of 500/);
+  }, 180_000);
+});
+
+/** The faults that a test has made show on the browser's console, and nothing else does. */
+function expectOnly(errors: readonly string[], expected: RegExp): void {
+  expect(errors.filter((error) => !expected.test(error))).toEqual([]);
+}

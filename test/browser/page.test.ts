@@ -1,0 +1,194 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Browser, Page } from 'playwright-core';
+import { seriousFindings } from '../support/accessibility.ts';
+import { launchChromium, newProfile } from '../support/chromium.ts';
+import { sourceFile, untilStatus } from '../support/clients.ts';
+import { FileFolder } from '../support/files.ts';
+import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
+import { TestStack } from '../support/stack.ts';
+import { storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
+
+const MiB = 1024 * 1024;
+const PIECES = { presigned: 5 * MiB, proxy: 4 * MiB };
+const MODES = ['presigned', 'proxy'] as const;
+
+const stack = new TestStack({ context: { partSize: PIECES.presigned } });
+const files = new FileFolder();
+let browser: Browser;
+beforeAll(async () => {
+  [browser] = await Promise.all([launchChromium(), stack.start()]);
+}, 180_000);
+afterAll(async () => {
+  await browser?.close();
+  await stack.stop();
+  files.remove();
+}, 60_000);
+
+describe.each(MODES)('in %s mode', (mode) => {
+  test('a file arrives whole, each piece travels once, and the page shows the workflow and the event', async () => {
+    const { context, errors } = await newProfile(browser);
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(17 * MiB + 3);
+    await stack.clearCalls();
+    await page.choose(mode, file);
+    const uploadId = await page.completed(file.name);
+    await expectCompleted(stack, uploadId, file);
+    await expectNoLeftovers(stack, uploadId);
+    expect(await storedPieces(stack, mode)).toBe(Math.ceil(file.bytes.byteLength / PIECES[mode]));
+
+    const card = page.card(file.name);
+    const announcement = card.locator('.workflow li', { hasText: 'Announce completion' });
+    await announcement.and(card.locator('[data-status=succeeded]')).waitFor();
+    const states = await card.locator('.workflow li').allInnerTexts();
+    expect(states.join()).toBe(
+      [
+        'Gather parts',
+        ...(mode === 'proxy' ? ['Assemble parts (1)'] : []),
+        'Complete upload',
+        'Mark completed',
+        'Announce completion',
+      ].join(),
+    );
+    await card.getByText('The event that consumers get').click();
+    expect(JSON.parse(await card.locator('.event pre').innerText())).toMatchObject({
+      'detail-type': 'Upload Completed',
+      detail: { uploadId, size: file.bytes.byteLength },
+    });
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  test('a name in Japanese with quotes, emoji and slashes stays what it is', async () => {
+    const { context, errors } = await newProfile(browser);
+    const page = await UploadsPage.open(context, stack);
+    const file = sourceFile(300_000, `夏の「動画」 "最終" 'x' 🎬 a/b\\c & <b>.mp4`);
+    await page.choose(mode, { name: file.name, mimeType: file.type, buffer: Buffer.from(file.bytes) });
+    await expectCompleted(stack, await page.completed(file.name), file);
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  test('several files at once all arrive', async () => {
+    const { context, errors } = await newProfile(browser);
+    const page = await UploadsPage.open(context, stack);
+    const several = [1, 70_000, PIECES[mode], 9 * MiB + 1].map((size) => files.add(size));
+    await page.choose(mode, ...several);
+    for (const file of several) await expectCompleted(stack, await page.completed(file.name), file);
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  test('with the keyboard alone a file is chosen, paused, resumed and cancelled', async () => {
+    const { context, errors } = await newProfile(browser);
+    const page = await UploadsPage.open(context, stack);
+    const file = files.add(30 * MiB);
+    if (mode === 'proxy') {
+      await tabTo(page.page, '[name=mode]');
+      await page.page.keyboard.press('ArrowDown');
+      await tabTo(page.page, '#files', 'Shift+Tab');
+    } else await tabTo(page.page, '#files');
+    const dialog = page.page.waitForEvent('filechooser');
+    await page.page.keyboard.press('Enter');
+    await page.uplink.limit(2 * MiB);
+    await (await dialog).setFiles(file.path);
+    await page.untilState(file.name, 'Uploading');
+
+    await tabTo(page.page, `[aria-label="Pause ${file.name}"]`);
+    await page.page.keyboard.press('Enter');
+    await page.untilState(file.name, 'Paused');
+    // The focus went on to the button that took the other's place.
+    await page.page.keyboard.press('Space');
+    await page.untilState(file.name, 'Uploading');
+    const { uploadId } = await uploadOf(stack, file.name);
+    await tabTo(page.page, `[aria-label="Cancel ${file.name}"]`);
+    await page.page.keyboard.press('Enter');
+    await page.card(file.name).waitFor({ state: 'detached' });
+    expect(await page.page.evaluate(() => document.activeElement?.id)).toBe('files');
+    await untilStatus(stack, uploadId, 'aborted');
+    await expectNoLeftovers(stack, uploadId);
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+});
+
+test('300 MB in presigned mode leave the memory of the server flat', async () => {
+  const { context, errors } = await newProfile(browser);
+  const page = await UploadsPage.open(context, stack);
+  const file = files.add(300_000_000);
+  const before = memory(stack.pid, 'VmRSS');
+  writeFileSync(`/proc/${stack.pid}/clear_refs`, '5'); // The peak is counted from now on.
+  await page.choose('presigned', file);
+  const uploadId = await page.completed(file.name);
+  const grown = memory(stack.pid, 'VmHWM') - before;
+  console.log(
+    `server: ${Math.round(before / MiB)} MiB before, ${Math.round(grown / MiB)} MiB more at its peak`,
+  );
+  await expectCompleted(stack, uploadId, file);
+  expect(grown).toBeLessThan(100 * MiB);
+  expect(errors).toEqual([]);
+  await context.close();
+}, 300_000);
+
+/** Bytes that a process holds now (`VmRSS`) or has held at most (`VmHWM`): proc_pid_status(5). */
+function memory(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+  const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(
+    readFileSync(`/proc/${pid}/status`, 'utf8'),
+  );
+  return Number(kilobytes?.[1]) * 1024;
+}
+
+test.each(['light', 'dark'] as const)(
+  'axe-core finds nothing serious, in %s',
+  async (colorScheme) => {
+    const { context, errors } = await newProfile(browser, { colorScheme });
+    const page = await UploadsPage.open(context, stack);
+    const before = files.add(20 * MiB);
+    const [file, paused, refused] = [files.add(1000), files.add(20 * MiB), files.add(2000)];
+    expect(await seriousFindings(page.page)).toEqual([]);
+
+    await page.chooseAndStall('presigned', before);
+    await page.reload();
+    await page.page.getByRole('button', { name: `Discard ${before.name}` }).waitFor();
+    await page.uplink.limit(undefined);
+    await page.choose('presigned', file);
+    await page.completed(file.name);
+    await page.card(file.name).getByText('The event that consumers get').click();
+    await page.chooseAndStall('presigned', paused);
+    await page.press('Pause', paused.name);
+    await page.uplink.limit(undefined);
+    await stack.setFaults([
+      { operation: 'UploadPart', times: 0, action: { kind: 'fail', status: 405, code: 'MethodNotAllowed' } },
+    ]);
+    await page.choose('presigned', refused);
+    await page.untilState(refused.name, 'Failed');
+    await stack.setFaults([]);
+    expect(await seriousFindings(page.page)).toEqual([]);
+    expect(errors).toEqual([expect.stringContaining('405')]);
+    await context.close();
+  },
+  180_000,
+);
+
+test('it fits a phone', async () => {
+  const { context, errors } = await newProfile(browser, { viewport: { width: 360, height: 740 } });
+  const page = await UploadsPage.open(context, stack);
+  const file = sourceFile(1000, `${'sehr-langer-name-ohne-pause'.repeat(5)}.mp4`);
+  await page.choose('presigned', { name: file.name, mimeType: file.type, buffer: Buffer.from(file.bytes) });
+  await page.completed(file.name);
+  const { scrollWidth, clientWidth } = await page.page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return { scrollWidth, clientWidth };
+  });
+  expect(scrollWidth).toBe(clientWidth);
+  expect(errors).toEqual([]);
+  await context.close();
+}, 120_000);
+
+async function tabTo(page: Page, selector: string, key = 'Tab'): Promise<void> {
+  for (let presses = 0; presses < 40; presses++) {
+    await page.keyboard.press(key);
+    if (await page.evaluate((wanted) => document.activeElement?.matches(wanted), selector)) return;
+  }
+  throw new Error(`${key} does not lead to ${selector}.`);
+}
