@@ -103,7 +103,8 @@ function main(): void {
     });
     console.log(`${costDetails(plan, counted)}\n`);
   }
-  console.log(`With S3 Transfer Acceleration: ${dollars(accelerationDollars(bytes))} more.`);
+  if (modes.includes('presigned'))
+    console.log(`With S3 Transfer Acceleration: ${dollars(accelerationDollars(bytes))} more.`);
 }
 
 if (import.meta.main) main();

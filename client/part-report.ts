@@ -20,12 +20,19 @@ export class PartReport<Answer> {
   #waiting: { part: ReportedPart; resolve: (answer: Answer) => void; reject: (error: unknown) => void }[] =
     [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #unanswered = 0;
 
   constructor(options: PartReportOptions<Answer>) {
     this.#options = options;
   }
 
+  /** Whether the server has answered for every part. While it has not, its word for the whole says nothing. */
+  get isSettled(): boolean {
+    return this.#unanswered === 0;
+  }
+
   add(part: ReportedPart): Promise<Answer> {
+    this.#unanswered++;
     const recorded = new Promise<Answer>((resolve, reject) => {
       this.#waiting.push({ part, resolve, reject });
     });
@@ -33,6 +40,15 @@ export class PartReport<Answer> {
     if (this.#waiting.length >= batchSize || isLast()) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), maxWaitMs);
     return recorded;
+  }
+
+  /** Forgets what has gathered: nobody wants to know any more. */
+  discard(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const dropped = this.#waiting.splice(0);
+    this.#unanswered -= dropped.length;
+    for (const { reject } of dropped) reject(new Error('The upload was cancelled.'));
   }
 
   /** Sends what has gathered, now. */
@@ -44,9 +60,11 @@ export class PartReport<Answer> {
     if (batch.length === 0) return;
     this.#options.send(batch.map(({ part }) => part)).then(
       (answer) => {
+        this.#unanswered -= batch.length;
         for (const { resolve } of batch) resolve(answer);
       },
       (error: unknown) => {
+        this.#unanswered -= batch.length;
         for (const { reject } of batch) reject(error);
       },
     );

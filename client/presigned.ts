@@ -117,11 +117,14 @@ async function openSession(
       if (!etag)
         throw new Error('S3 stored a part, but its ETag cannot be read: the bucket’s CORS must expose ETag.');
       const answer = await report.add({ partNumber: chunk.offset + 1, etag });
-      await checkCompletion(answer);
+      if (report.isSettled) await checkCompletion(answer);
       const { status, receivedBytes, totalBytes } = answer;
       return JSON.stringify({ uploadId, status, receivedBytes, totalBytes });
     },
-    cancel: () => api.abort(uploadId),
+    cancel() {
+      report.discard();
+      return api.abort(uploadId);
+    },
     leaving() {
       leaving = true;
       report.flush();

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,15 +65,50 @@ export function bundleFunctions(
 /** An app can hold several stacks: each process bundles once. */
 const built = new Map<string, ReadonlyMap<string, Bundle>>();
 
+/**
+ * Builds what is not built yet. What is there of the very same sources, dependencies and options is taken, also where
+ * another process made it: bundling takes seconds, and whoever starts the local stack or a test waits for it.
+ */
 function build(names: readonly string[], options: BundleOptions): ReadonlyMap<string, Bundle> {
-  // Loaded here: where bundles came with the package, esbuild is not installed.
-  const esbuild = createRequire(import.meta.url)('esbuild') as typeof Esbuild;
   const outDir = options.outDir ?? join(project, '.build', 'lambdas');
-  return new Map(names.map((name) => [name, buildOne(esbuild, name, options, outDir)]));
+  const { sourceMaps = false } = options;
+  const sources = digestSources();
+  return new Map(
+    names.map((name) => {
+      const key = createHash('sha256')
+        .update(JSON.stringify([sources, name, sourceMaps]))
+        .digest('hex');
+      const record = join(outDir, name, `${key.slice(0, 32)}.json`);
+      if (existsSync(record)) {
+        const { folder, ...bundle } = JSON.parse(readFileSync(record, 'utf8')) as Bundle;
+        const place = join(outDir, name, folder);
+        if (existsSync(place)) return [name, { ...bundle, folder: place }];
+      }
+      const bundle = buildOne(name, sourceMaps, outDir);
+      writeAtOnce(record, JSON.stringify({ ...bundle, folder: basename(bundle.folder) }));
+      return [name, bundle];
+    }),
+  );
+}
+
+/** Of all that a bundle is made from. */
+function digestSources(): string {
+  const hash = createHash('sha256');
+  const files = [
+    ...readdirSync(lambdas, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => join(lambdas, path)),
+    join(project, 'package-lock.json'),
+    fileURLToPath(import.meta.url),
+  ];
+  for (const path of files.sort()) hash.update(`${path}\0`).update(readFileSync(path));
+  return hash.digest('hex');
 }
 
 /** One file, and beside it one for each module that the function loads when it first needs it. */
-function buildOne(esbuild: typeof Esbuild, name: string, options: BundleOptions, outDir: string): Bundle {
+function buildOne(name: string, sourceMaps: boolean, outDir: string): Bundle {
+  // Loaded here: where bundles came with the package, esbuild is not installed.
+  const esbuild = createRequire(import.meta.url)('esbuild') as typeof Esbuild;
   const { outputFiles, metafile } = esbuild.buildSync({
     absWorkingDir: project,
     entryPoints: { index: join(lambdas, `${name}.ts`) },
@@ -84,7 +129,7 @@ function buildOne(esbuild: typeof Esbuild, name: string, options: BundleOptions,
     mainFields: ['module', 'main'],
     charset: 'utf8',
     legalComments: 'none',
-    sourcemap: options.sourceMaps ? 'inline' : false,
+    sourcemap: sourceMaps ? 'inline' : false,
     // CommonJS modules inside an ES module still call require for what comes with Node.
     banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
     logLevel: 'silent',
@@ -128,4 +173,10 @@ function write(parent: string, files: readonly { name: string; contents: Uint8Ar
     if (!existsSync(folder)) throw error;
   }
   return folder;
+}
+
+function writeAtOnce(path: string, content: string): void {
+  const draft = `${path}.${process.pid}.draft`;
+  writeFileSync(draft, content);
+  renameSync(draft, path);
 }

@@ -124,6 +124,8 @@ export const detachedResponse = (req: IncomingMessage): ServerResponse => {
   const res = new ServerResponse(req);
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   res.assignSocket(nowhere as Socket);
+  // A server's own sockets do this; without it, an answer larger than a buffer would wait for ever.
+  nowhere.on('drain', () => res.emit('drain'));
   return res;
 };
 

@@ -6,7 +6,7 @@ import { untilStatus } from '../support/clients.ts';
 import { type DiskFile, FileFolder } from '../support/files.ts';
 import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
 import { TestStack, until } from '../support/stack.ts';
-import { countOf, type Mode, storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
+import { arrival, countOf, type Mode, storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
 
 const MiB = 1024 * 1024;
 const MODES = ['presigned', 'proxy'] as const;
@@ -47,25 +47,30 @@ async function expectArrived(page: UploadsPage, file: DiskFile): Promise<void> {
   expect(page.transfers.needless).toEqual([]);
 }
 
+async function untilReceived(file: DiskFile, count: number): Promise<string> {
+  return await until(`${count} pieces of ${file.name} on record`, 60_000, async () => {
+    const { uploadId, receivedParts } = await uploadOf(stack, file.name);
+    return countOf(receivedParts) === count ? uploadId : undefined;
+  });
+}
+
 describe.each(MODES)('in %s mode', (mode) => {
   test('after a reload the page offers to go on, and only what is missing travels', async () => {
     const { context, errors } = await profile();
     const first = await UploadsPage.open(context, stack);
     const file = files.add(SIZE);
-    await first.chooseAndStall(mode, file);
+    await first.chooseAndStall(stack, mode, file);
+    await stack.setFaults([]);
+    const uploadId = await untilReceived(file, 2);
     await first.reload();
-    await first.page.getByText(/[1-9]\d* % of 24 MB has arrived/).waitFor();
-    const { uploadId, receivedParts } = await uploadOf(stack, file.name);
-    expect(countOf(receivedParts)).toBeGreaterThan(0);
-    expect(countOf(receivedParts)).toBeLessThan(pieces(mode));
+    await first.page.getByText(`${mode === 'proxy' ? 33 : 40} % of 24 MB has arrived`).waitFor();
 
     await stack.clearCalls();
-    await first.uplink.limit(undefined);
     // The mode is the one that the upload began with, whatever is chosen now.
     await first.choose(mode === 'proxy' ? 'presigned' : 'proxy', file);
     expect(await first.completed(file.name)).toBe(uploadId);
     await expectArrived(first, file);
-    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - countOf(receivedParts));
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - 2);
     expect(errors).toEqual([]);
     await first.reload();
     expect(await first.page.locator('#unfinished').isHidden()).toBe(true);
@@ -75,19 +80,19 @@ describe.each(MODES)('in %s mode', (mode) => {
     const one = await profile();
     const first = await UploadsPage.open(one.context, stack);
     const file = files.add(SIZE);
-    await first.chooseAndStall(mode, file);
+    await first.chooseAndStall(stack, mode, file);
+    await stack.setFaults([]);
     await first.page.close({ runBeforeUnload: true });
-    await one.context.close();
 
     const other = await profile();
     const second = await UploadsPage.open(other.context, stack);
-    const { uploadId, receivedParts } = await uploadOf(stack, file.name);
-    expect(countOf(receivedParts)).toBeGreaterThan(0);
+    // What the server had not been told of when the tab closed, it was told in parting.
+    const uploadId = await untilReceived(file, 2);
     await stack.clearCalls();
     await second.choose(mode, file);
     expect(await second.completed(file.name)).toBe(uploadId);
     await expectArrived(second, file);
-    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - countOf(receivedParts));
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - 2);
     expect([...one.errors, ...other.errors]).toEqual([]);
   }, 180_000);
 
@@ -95,14 +100,12 @@ describe.each(MODES)('in %s mode', (mode) => {
     const { context, errors } = await profile();
     const page = await UploadsPage.open(context, stack);
     const file = files.add(SIZE);
-    await page.chooseAndStall(mode, file);
+    await page.chooseAndStall(stack, mode, file);
     await stack.kill();
-    const acknowledged = page.transfers.acknowledged.size;
-    await page.uplink.limit(undefined);
     await until('the page to notice', 60_000, () => page.transfers.failed > 0 || undefined);
     await stack.start();
     await expectArrived(page, file);
-    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - acknowledged);
+    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - 2);
     expectOnly(
       errors,
       /ERR_CONNECTION_(REFUSED|RESET)|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|status of 503/,
@@ -112,18 +115,19 @@ describe.each(MODES)('in %s mode', (mode) => {
   test('offline for a while: the page goes on by itself', async () => {
     const { context, errors } = await profile();
     const page = await UploadsPage.open(context, stack);
-    const file = files.add(SIZE);
-    await page.chooseAndStall(mode, file);
-    await context.setOffline(true);
-    await until('the page to notice', 60_000, () => page.transfers.failed > 0 || undefined);
-    const { acknowledged } = page.transfers;
-    const before = acknowledged.size;
-    expect(before).toBeLessThan(pieces(mode));
+    const file = files.add(SIZE + 3 * PIECE[mode]);
     await stack.clearCalls();
-    await context.setOffline(false);
+    await stack.setFaults([{ ...arrival(mode), skip: 2, times: 0, action: { kind: 'delay', ms: 2000 } }]);
+    await page.choose(mode, file);
+    await until('two pieces to be stored', 60_000, () => page.transfers.acknowledged.size > 1 || undefined);
+    await page.uplink.cut();
+    expect(await page.page.evaluate(() => navigator.onLine)).toBe(false);
+    await until('the page to notice', 60_000, () => page.transfers.failed > 0 || undefined);
     await page.uplink.limit(undefined);
+    await stack.setFaults([]);
     await expectArrived(page, file);
-    expect(await storedPieces(stack, mode)).toBe(pieces(mode) - before);
+    // Of three that were under way, some may have arrived although no answer came back.
+    expect(await storedPieces(stack, mode)).toBeLessThanOrEqual(pieces(mode) + 3 + 3);
     expectOnly(errors, /ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED/);
   }, 180_000);
 
@@ -131,12 +135,9 @@ describe.each(MODES)('in %s mode', (mode) => {
     const { context, errors } = await profile();
     const tabs = [await UploadsPage.open(context, stack), await UploadsPage.open(context, stack)];
     const file = files.add(SIZE);
-    await Promise.all(
-      tabs.map(async (tab) => {
-        await tab.uplink.limit(20 * MiB);
-        await tab.choose(mode, file);
-      }),
-    );
+    // Slow enough that both are at it.
+    await stack.setFaults([{ ...arrival(mode), times: 0, action: { kind: 'delay', ms: 1000 } }]);
+    await Promise.all(tabs.map(async (tab) => await tab.choose(mode, file)));
     const ids = await Promise.all(tabs.map(async (tab) => await tab.completed(file.name)));
     expect(new Set(ids).size).toBe(1);
     for (const tab of tabs) await expectArrived(tab, file);
@@ -148,7 +149,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     const { context, errors } = await profile();
     const page = await UploadsPage.open(context, stack);
     const file = files.add(SIZE);
-    await page.chooseAndStall(mode, file);
+    await page.chooseAndStall(stack, mode, file);
     const { uploadId } = await uploadOf(stack, file.name);
     const deletion = page.page.waitForResponse(
       (response) => response.request().method() === 'DELETE' && response.url().endsWith(uploadId),
@@ -158,7 +159,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     expect(await untilStatus(stack, uploadId, 'aborted')).toMatchObject({ receivedBytes: 0 });
     await expectNoLeftovers(stack, uploadId);
     expect(await stack.objects(`uploads/anonymous/${uploadId}/`)).toEqual([]);
-    await page.uplink.limit(undefined);
+    await stack.setFaults([]);
     await page.reload();
     expect(await page.page.locator('#unfinished').isHidden()).toBe(true);
     expect(errors).toEqual([]);
@@ -169,14 +170,17 @@ test('URLs that have expired before use are signed again', async () => {
   const { context, errors } = await profile();
   const page = await UploadsPage.open(context, stack);
   const file = files.add(SIZE);
-  await page.chooseAndStall('presigned', file);
-  const before = page.transfers.acknowledged.size;
+  // Three are under way; the others wait for their turn, with URLs that they have got in advance.
+  await stack.setFaults([{ ...arrival('presigned'), times: 3, action: { kind: 'delay', ms: 8000 } }]);
+  await page.choose('presigned', file);
+  await until('three parts to be held back', 60_000, async () => {
+    const [held] = await stack.faults();
+    return held?.struck === 3 || undefined;
+  });
   // The browser's clock does not know of it, so it takes the URLs that it has for good.
   await stack.advance(3700);
-  await page.uplink.limit(undefined);
   await expectArrived(page, file);
-  expect(before).toBeLessThan(pieces('presigned'));
-  expect(page.transfers.refusals).toContain(403);
+  expect(page.transfers.refusals).toEqual([403, 403]);
   expectOnly(errors, /status of 403/);
 }, 180_000);
 
@@ -185,7 +189,7 @@ describe('on a bad way', () => {
   test.each([
     ['cut before S3 has it', [{ ...part, action: { kind: 'cut', when: 'before' } }], 0],
     ['cut before the answer comes', [{ ...part, action: { kind: 'cut', when: 'after' } }], 1],
-    ['refused twice', [{ ...part, times: 2, action: { kind: 'fail', status: 503, code: 'SlowDown' } }], 0],
+    ['refused by a busy S3', [{ ...part, action: { kind: 'fail', status: 503, code: 'SlowDown' } }], 0],
   ] satisfies [string, FaultRule[], number][])(
     'a part that is %s is sent again',
     async (_, rules, twice) => {
@@ -196,7 +200,7 @@ describe('on a bad way', () => {
       await stack.clearCalls();
       await page.choose('presigned', file);
       await expectArrived(page, file);
-      expect((await stack.faults()).map(({ struck }) => struck)).toEqual([rules[0]?.times ?? 1]);
+      expect((await stack.faults()).map(({ struck }) => struck)).toEqual([1]);
       expect(await storedPieces(stack, 'presigned')).toBe(pieces('presigned') + twice);
       expectOnly(errors, /ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|status of 503/);
     },
@@ -215,7 +219,6 @@ describe('on a bad way', () => {
     });
     await stack.clearCalls();
     await page.choose('presigned', file);
-    console.log(await page.completed(file.name), page.transfers, mutilated, errors);
     await expectArrived(page, file);
     expect(mutilated).toBe(2);
     expect(page.transfers.refusals).toEqual([403]);
@@ -238,7 +241,7 @@ describe('on a bad way', () => {
     ]);
     await page.choose('proxy', file);
     await expectArrived(page, file);
-    expect(cut).toBe(2);
+    expect(cut).toBeGreaterThan(1);
     expect((await stack.faults()).map(({ struck }) => struck)).toEqual([1, 1]);
     expect(page.transfers.refusals).toEqual([500, 500]);
     expectOnly(errors, /ERR_CONNECTION_RESET|status of 500/);

@@ -7,7 +7,7 @@ import { sourceFile, untilStatus } from '../support/clients.ts';
 import { FileFolder } from '../support/files.ts';
 import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
 import { TestStack } from '../support/stack.ts';
-import { storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
+import { arrival, storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
 
 const MiB = 1024 * 1024;
 const PIECES = { presigned: 5 * MiB, proxy: 4 * MiB };
@@ -90,7 +90,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     } else await tabTo(page.page, '#files');
     const dialog = page.page.waitForEvent('filechooser');
     await page.page.keyboard.press('Enter');
-    await page.uplink.limit(2 * MiB);
+    await stack.setFaults([{ ...arrival(mode), skip: 2, times: 0, action: { kind: 'delay', ms: 900_000 } }]);
     await (await dialog).setFiles(file.path);
     await page.untilState(file.name, 'Uploading');
 
@@ -104,6 +104,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     await tabTo(page.page, `[aria-label="Cancel ${file.name}"]`);
     await page.page.keyboard.press('Enter');
     await page.card(file.name).waitFor({ state: 'detached' });
+    await stack.setFaults([]);
     expect(await page.page.evaluate(() => document.activeElement?.id)).toBe('files');
     await untilStatus(stack, uploadId, 'aborted');
     await expectNoLeftovers(stack, uploadId);
@@ -147,16 +148,15 @@ test.each(['light', 'dark'] as const)(
     const [file, paused, refused] = [files.add(1000), files.add(20 * MiB), files.add(2000)];
     expect(await seriousFindings(page.page)).toEqual([]);
 
-    await page.chooseAndStall('presigned', before);
+    await page.chooseAndStall(stack, 'presigned', before);
+    await stack.setFaults([]);
     await page.reload();
     await page.page.getByRole('button', { name: `Discard ${before.name}` }).waitFor();
-    await page.uplink.limit(undefined);
     await page.choose('presigned', file);
     await page.completed(file.name);
     await page.card(file.name).getByText('The event that consumers get').click();
-    await page.chooseAndStall('presigned', paused);
+    await page.chooseAndStall(stack, 'presigned', paused);
     await page.press('Pause', paused.name);
-    await page.uplink.limit(undefined);
     await stack.setFaults([
       { operation: 'UploadPart', times: 0, action: { kind: 'fail', status: 405, code: 'MethodNotAllowed' } },
     ]);

@@ -168,6 +168,7 @@ describe('a connection cut half-way', () => {
         cut('receive-chunk', 'UpdateItem'),
         cut('receive-chunk', 'StartExecution'),
         cut('gather-parts', 'CreateMultipartUpload'),
+        cut('assemble-part', 'GetObject'),
         cut('assemble-part', 'UploadPart'),
         cut('complete-upload', 'CompleteMultipartUpload'),
         cut('workflow', 'UpdateItem'),

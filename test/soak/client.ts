@@ -18,6 +18,8 @@ import type { PlannedUpload } from './plan.ts';
 
 /** Enough for a storm: a client that gives up is not what is tested. */
 const TRIES = 200;
+/** Where no fault needs the watchdog, an upload takes seconds; the watchdog comes round every 45 s here. */
+const PATIENCE_MS = 300_000;
 
 export const uploadIdOfPlan = ({ mode, chunkSize }: PlannedUpload, file: SourceFile): string =>
   mode === 'proxy' ? proxyIdOf(file, chunkSize) : presignedIdOf(file);
@@ -43,12 +45,25 @@ export async function behave(stack: TestStack, plan: PlannedUpload, file: Source
       return;
     case 'aborts':
       if (await send(stack, plan, file, plan.stopsAfter)) return;
-      await untilOk(
-        'abort',
-        async () =>
-          await conform('DELETE', '/uploads/{uploadId}', await stack.api('DELETE', `/uploads/${uploadId}`)),
-        TRIES,
-      );
+      // It may be whole all the same, and then it is completed.
+      await unless([404, 409], async () => {
+        const path = `/uploads/${uploadId}`;
+        const abort = async () =>
+          await conform('DELETE', '/uploads/{uploadId}', await stack.api('DELETE', path));
+        await untilOk('abort', abort, TRIES);
+      });
+  }
+}
+
+/** @returns false where the answer was one of these, which say that the upload has moved on */
+async function unless(statuses: readonly number[], work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    const { status = 0 } = ((error as Error).cause ?? error) as { status?: number };
+    if (statuses.includes(status)) return false;
+    throw error;
   }
 }
 
@@ -59,9 +74,11 @@ async function sendUntilTaken(
   file: SourceFile,
   uploadId: string,
 ): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     await send(stack, plan, file, 1);
     for (;;) {
+      if (Date.now() > deadline) throw new Error('is not taken for five minutes');
       const { status } = await describeUpload(stack, uploadId);
       if (status === 'uploading') break;
       if (status !== 'completing') return;
@@ -114,27 +131,27 @@ async function sendPresigned(stack: TestStack, file: SourceFile, share: number):
   const isThere = (number: number): boolean =>
     receivedParts.some(([first, last]) => number >= first && number <= last);
   const numbers = Array.from({ length: Math.ceil(partCount * share) }, (_, index) => index + 1);
-  await inParallel(
-    numbers.filter((number) => !isThere(number)),
-    3,
-    async (partNumber) => {
-      const etag = await untilOk(
-        `part ${partNumber}`,
-        async () => {
-          const response = await stack.api('POST', `/uploads/${uploadId}/part-urls`, {
-            partNumbers: [partNumber],
-          });
+  // A part whose answer was lost may have been found, and the upload completed, behind the client's back: S3 knows
+  // no such upload then, and whoever asks for its status hears why.
+  const goesOn = await unless([404, 409], async () => {
+    await inParallel(
+      numbers.filter((number) => !isThere(number)),
+      3,
+      async (partNumber) => {
+        const put = async (): Promise<string> => {
+          const body = { partNumbers: [partNumber] };
+          const response = await stack.api('POST', `/uploads/${uploadId}/part-urls`, body);
           const { partUrls } = (await conform('POST', '/uploads/{uploadId}/part-urls', response)) as {
             partUrls: { url: string }[];
           };
           return await putPart(partUrls[0]?.url ?? '', partBytes(file, partSize, partNumber));
-        },
-        TRIES,
-      );
-      await reportParts(stack, uploadId, [{ partNumber, etag }]);
-    },
-  );
-  return numbers.length === partCount;
+        };
+        const etag = await untilOk(`part ${partNumber}`, put, TRIES);
+        await reportParts(stack, uploadId, [{ partNumber, etag }]);
+      },
+    );
+  });
+  return goesOn && numbers.length === partCount;
 }
 
 /** All parts reported, none of them rightly, and half of them not even put. */

@@ -48,23 +48,26 @@ export async function newProfile(browser: Browser, options: BrowserContextOption
   return { context, errors };
 }
 
-/** How fast a page may send; whatever answers it gets come unhindered. */
+/** How fast a page may send; answers come unhindered. */
 export interface Uplink {
   /** @param bytesPerSecond undefined for as fast as it can */
   limit(bytesPerSecond: number | undefined): Promise<void>;
+  /** As if the cable were pulled: what is under way fails, and the browser knows itself to be offline. */
+  cut(): Promise<void>;
 }
 
 export async function uplinkOf(page: Page): Promise<Uplink> {
   const session = await page.context().newCDPSession(page);
   await session.send('Network.enable');
+  const emulate = async (offline: boolean, uploadThroughput: number) =>
+    void (await session.send('Network.emulateNetworkConditions', {
+      offline,
+      latency: 0,
+      downloadThroughput: -1,
+      uploadThroughput,
+    }));
   return {
-    async limit(bytesPerSecond) {
-      await session.send('Network.emulateNetworkConditions', {
-        offline: false,
-        latency: 0,
-        downloadThroughput: -1,
-        uploadThroughput: bytesPerSecond ?? -1,
-      });
-    },
+    limit: async (bytesPerSecond) => await emulate(false, bytesPerSecond ?? -1),
+    cut: async () => await emulate(true, -1),
   };
 }

@@ -1,4 +1,4 @@
-import { ListMultipartUploadsCommand, paginateListObjectsV2, paginateListParts } from '@aws-sdk/client-s3';
+import { ListMultipartUploadsCommand, ListPartsCommand, paginateListObjectsV2 } from '@aws-sdk/client-s3';
 import type { AwsCall, FaultRule } from '../../local/types.ts';
 import { inParallel, untilOk } from './clients.ts';
 import type { TestStack } from './stack.ts';
@@ -152,8 +152,8 @@ export async function bytesInS3(
     new ListMultipartUploadsCommand({ Bucket, Prefix: `uploads/${owner}/${uploadId}/` }),
   );
   for (const { Key, UploadId } of Uploads ?? []) {
-    for await (const { Parts } of paginateListParts({ client: s3 }, { Bucket, Key, UploadId }))
-      for (const { Size = 0 } of Parts ?? []) bytes += Size;
+    const { Parts } = await s3.send(new ListPartsCommand({ Bucket, Key, UploadId }));
+    for (const { Size = 0 } of Parts ?? []) bytes += Size;
   }
   return bytes;
 }

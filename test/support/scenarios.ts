@@ -18,6 +18,7 @@ import {
   sourceFile,
   testChunk,
 } from './clients.ts';
+import { MP4 } from './media.ts';
 import { conform } from './openapi.ts';
 import { ABANDONED, WATCHDOG_PERIOD } from './passing-time.ts';
 import { type TestStack, until } from './stack.ts';
@@ -26,6 +27,17 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const options = { chunkSize: 64 * KiB };
 const PART = 5 * MiB;
+
+/** A file that begins as what it says it is, for stacks that look. */
+function video(size: number): SourceFile {
+  const file = sourceFile(size);
+  MP4.copy(file.bytes as Buffer);
+  return file;
+}
+
+/** Multipart uploads in progress, wherever a deployment has its keys begin. */
+const openUploads = async (stack: TestStack, uploadId: string): Promise<string[]> =>
+  (await stack.multipartUploads('uploads/')).filter((open) => open.includes(uploadId));
 
 /**
  * One thing that the stack is there for. It throws as soon as anything does not go as it should: no request of it is
@@ -134,7 +146,7 @@ const undelivered = (stack: TestStack, uploadId: string): string[] => {
 const expectEmpty = async (stack: TestStack, uploadId: string): Promise<void> => {
   const left = [
     ...(await stack.objects(`staging/anonymous/${uploadId}/`)),
-    ...(await stack.multipartUploads(`uploads/anonymous/${uploadId}/`)),
+    ...(await openUploads(stack, uploadId)),
   ];
   if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
 };
@@ -161,7 +173,7 @@ const look = async (stack: TestStack): Promise<void> => {
 const staged = async (
   stack: TestStack,
 ): Promise<{ file: SourceFile; uploadId: string; last: Chunk | undefined }> => {
-  const file = sourceFile(3 * options.chunkSize);
+  const file = video(3 * options.chunkSize);
   const [first, second, last] = chunksOf(file.bytes.byteLength, options);
   await post(stack, file, first);
   const { uploadId } = await post(stack, file, second);
@@ -213,7 +225,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'a file of one chunk by proxy, asked for before and after',
     play: async (stack) => {
-      const file = sourceFile(1000);
+      const file = video(1000);
       const [chunk] = chunksOf(1000, options);
       if (!chunk || (await testChunk(stack, file, chunk, options)) !== 204) throw new Error('not 204');
       const { uploadId } = await post(stack, file, chunk);
@@ -233,7 +245,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'a presigned file, resumed, with a URL signed anew',
     play: async (stack) => {
-      const file = sourceFile(PART + 10);
+      const file = video(PART + 10);
       const upload = await create(stack, file);
       const first = await putPart(upload.partUrls[0]?.url ?? '', partBytes(file, PART, 1));
       await report(stack, upload.uploadId, [first]);
@@ -248,7 +260,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'an ETag that is wrong is mended from what S3 lists',
     play: async (stack) => {
-      const file = sourceFile(10);
+      const file = video(200);
       const upload = await create(stack, file);
       await putAll(file, upload);
       await report(stack, upload.uploadId, ['0'.repeat(32)]);
@@ -258,7 +270,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'a part that was reported and is not there is asked for again',
     play: async (stack) => {
-      const file = sourceFile(PART + 10);
+      const file = video(PART + 10);
       const upload = await create(stack, file);
       const etag = await putPart(upload.partUrls[0]?.url ?? '', partBytes(file, PART, 1));
       await report(stack, upload.uploadId, [etag, 'f'.repeat(32)]);
@@ -291,10 +303,10 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'a multipart upload that somebody aborted is a failure, told and said so',
     play: async (stack) => {
-      const file = sourceFile(10);
+      const file = video(200);
       const upload = await create(stack, file);
       const [etag = ''] = await putAll(file, upload);
-      const [open = ''] = await stack.multipartUploads(`uploads/anonymous/${upload.uploadId}/`);
+      const [open = ''] = await openUploads(stack, upload.uploadId);
       const [Key, UploadId] = open.split('?');
       await stack.s3.send(new AbortMultipartUploadCommand({ Bucket: stack.bucketName, Key, UploadId }));
       await report(stack, upload.uploadId, [etag]);
@@ -333,7 +345,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'of two requests that give a proxied upload its multipart upload, one takes its own back',
     play: async (stack) => {
-      const file = sourceFile(1000);
+      const file = video(1000);
       const [chunk] = chunksOf(1000, options);
       const slow = { caller: 'receive-chunk', operation: 'CreateMultipartUpload', times: 2 };
       await withFaults(stack, [{ ...slow, action: { kind: 'delay', ms: 500 } }], async () => {
@@ -346,7 +358,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'of two requests that give a presigned upload its multipart upload, one takes its own back',
     play: async (stack) => {
-      const file = sourceFile(1000);
+      const file = video(1000);
       // The second waits a while for the first before it makes one itself.
       const slow = { caller: 'create-upload', operation: 'CreateMultipartUpload', times: 1 };
       await withFaults(stack, [{ ...slow, action: { kind: 'delay', ms: 1800 } }], async () => {
@@ -386,7 +398,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'a presigned upload is aborted',
     play: async (stack) => {
-      const file = sourceFile(PART + 10);
+      const file = video(PART + 10);
       const upload = await create(stack, file);
       await report(stack, upload.uploadId, [
         await putPart(upload.partUrls[0]?.url ?? '', partBytes(file, PART, 1)),
@@ -397,7 +409,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'the watchdog starts a completion whose starter died',
     play: async (stack) => {
-      const file = sourceFile(10);
+      const file = video(200);
       const upload = await create(stack, file);
       const etags = await putAll(file, upload);
       const died = { caller: 'record-parts', operation: 'StartExecution', input: upload.uploadId };
@@ -413,7 +425,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'the watchdog finds parts that were never reported',
     play: async (stack) => {
-      const file = sourceFile(10);
+      const file = video(200);
       const upload = await create(stack, file);
       await putAll(file, upload);
       await look(stack);
@@ -425,7 +437,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'the watchdog ends what is abandoned, in both modes, and sweeps once more',
     play: async (stack) => {
       const { uploadId } = await staged(stack);
-      const file = sourceFile(PART + 10);
+      const file = video(PART + 10);
       const upload = await create(stack, file);
       await putPart(upload.partUrls[0]?.url ?? '', partBytes(file, PART, 1));
       await stack.advance(ABANDONED);
@@ -478,6 +490,28 @@ export const SCENARIOS: readonly Scenario[] = [
       );
       if (deliveries.some(({ status }) => status !== 'delivered'))
         throw new Error(JSON.stringify(deliveries));
+    },
+  },
+];
+
+/** What further options bring: content is looked at. */
+export const FEATURE_SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'a first part that was reported and is not there is asked for again',
+    play: async (stack) => {
+      const upload = await create(stack, video(200));
+      await report(stack, upload.uploadId, ['f'.repeat(32)]);
+      await failed(stack, upload.uploadId, 'PartsMissing');
+      await expectStatus(stack, upload.uploadId, 'uploading');
+    },
+  },
+  {
+    name: 'a first part by a URL that is signed anew',
+    play: async (stack) => {
+      const file = video(200);
+      const upload = await create(stack, file);
+      await report(stack, upload.uploadId, [await putPart(await sign(stack, upload, 1), file.bytes)]);
+      await completed(stack, upload.uploadId, file);
     },
   },
 ];

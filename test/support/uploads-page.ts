@@ -1,5 +1,5 @@
 import type { BrowserContext, Locator, Page, Request } from 'playwright-core';
-import type { AwsCall } from '../../local/types.ts';
+import type { AwsCall, FaultRule } from '../../local/types.ts';
 import { type Uplink, uplinkOf } from './chromium.ts';
 import type { DiskFile } from './files.ts';
 import { type TestStack, until } from './stack.ts';
@@ -51,16 +51,23 @@ export class UploadsPage {
       );
   }
 
-  /** Begins to send a file, and stands still once the server has taken some pieces of it, but not all. */
-  async chooseAndStall(mode: Mode, file: DiskFile): Promise<void> {
-    await this.uplink.limit(8 * 1024 * 1024);
+  /**
+   * Begins to send a file, and stands still when the server has taken two pieces: it holds back all others that come,
+   * until its faults are cleared. Those held back already stay so.
+   */
+  async chooseAndStall(stack: TestStack, mode: Mode, file: DiskFile): Promise<void> {
+    await stack.setFaults([{ ...arrival(mode), skip: 2, times: 0, action: { kind: 'delay', ms: 900_000 } }]);
     await this.choose(mode, file);
-    await until(
-      'the first pieces to be stored',
-      60_000,
-      () => this.transfers.acknowledged.size > 0 || undefined,
-    );
-    await this.uplink.limit(1024);
+    await until('two pieces to be stored', 60_000, () => this.transfers.acknowledged.size === 2 || undefined);
+    await until('a piece to be held back', 60_000, async () => {
+      const [held] = await stack.faults();
+      return (held?.struck ?? 0) > 0 || undefined;
+    });
+    // The page remembers the upload's id with the next progress that it is told of.
+    await this.page.waitForFunction((name) => {
+      const unfinished = JSON.parse(localStorage.getItem('resumable-uploads:unfinished') ?? '[]');
+      return unfinished.some((one: Record<string, unknown>) => one['name'] === name && one['uploadId']);
+    }, file.name);
   }
 
   card(name: string): Locator {
@@ -84,10 +91,16 @@ export class UploadsPage {
   /** Waits until the page shows the file as completed; gives the upload's id. */
   async completed(name: string): Promise<string> {
     await this.untilState(name, 'Completed');
-    const key = await this.card(name).locator('.key').innerText();
+    const key = await this.card(name).locator('.key').filter({ hasText: '/' }).innerText();
     return key.split('/')[2] ?? '';
   }
 }
+
+/** The call by which a piece comes to S3. */
+export const arrival = (mode: Mode): Pick<FaultRule, 'service' | 'operation' | 'caller'> =>
+  mode === 'presigned'
+    ? { service: 's3', operation: 'UploadPart', caller: 'client' }
+    : { service: 's3', operation: 'PutObject', caller: 'receive-chunk' };
 
 /** The pieces (parts or chunks) of one file that a page sends. */
 export class Transfers {

@@ -19,6 +19,13 @@ describe('a JSON body', () => {
     expect(() => jsonBody(event(body))).toThrow(expect.objectContaining({ problem: 'invalid-request' }));
   });
 
+  test('is refused when it is nested deeper than any of ours', () => {
+    const nested = (levels: number): string => `{"a":${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}}`;
+    expect(() => jsonBody(event(nested(8)))).not.toThrow();
+    for (const levels of [9, 100, 60_000])
+      expect(() => jsonBody(event(nested(levels)))).toThrow(/nested deeper than 8 levels/);
+  });
+
   test('of another type, or gigantic, is refused', () => {
     expect(() => jsonBody(event('{}', 'text/plain'))).toThrow(
       expect.objectContaining({ problem: 'unsupported-body' }),

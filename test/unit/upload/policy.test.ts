@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { GiB, MiB } from '../../../lambdas/parts/geometry.ts';
-import { checkChunks, checkFile, mediaType } from '../../../lambdas/upload/policy.ts';
+import { checkChunks, checkFile, largestFile, mediaType } from '../../../lambdas/upload/policy.ts';
 import { understandChunk } from '../../../lambdas/upload/proxied.ts';
 import type { UploadSettings } from '../../../lambdas/upload/settings.ts';
 
@@ -20,6 +20,13 @@ const file = { fileName: 'a.mp4', totalSize: 100, contentType: 'video/mp4' };
 const problem = (name: string) => expect.objectContaining({ problem: name });
 
 describe('a file', () => {
+  test('is never larger than what its owner may have in progress', () => {
+    const narrow = { ...settings, maxBytesPerOwner: 99 };
+    expect(largestFile(narrow)).toBe(99);
+    expect(() => checkFile(file, narrow)).toThrow(problem('file-too-large'));
+    expect(largestFile(settings)).toBe(10 * GiB);
+  });
+
   test('is taken when it is within what the deployer allows', () => {
     const narrow = { ...settings, allowedContentTypes: ['video/*'], allowedExtensions: ['.mp4'] };
     expect(() => checkFile(file, narrow)).not.toThrow();

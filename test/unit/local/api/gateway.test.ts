@@ -151,7 +151,10 @@ describe('a limit', () => {
     const headers = { 'content-type': 'text/plain' };
     expect((await post(url, 'x'.repeat(10_485_760), headers)).status).toBe(200);
     const tooLarge = await post(url, 'x'.repeat(10_485_761), headers);
-    expect([tooLarge.status, await tooLarge.text()]).toEqual([413, '{"message":"HTTP content length exceeded 10485760 bytes."}']);
+    expect([tooLarge.status, await tooLarge.text()]).toEqual([
+      413,
+      '{"message":"HTTP content length exceeded 10485760 bytes."}',
+    ]);
     expect(events).toHaveLength(1);
   });
 
