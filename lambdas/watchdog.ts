@@ -53,7 +53,7 @@ export async function watch(
       }
     }
   };
-  await Promise.all([...WATCH_SHARDS].map(workThrough));
+  await Promise.all(WATCH_SHARDS.split('').map(workThrough));
   return { looked, failed };
 }
 

@@ -1,7 +1,7 @@
 /** A clock that jumps from one wake-up to the next as soon as nothing is left to do at the present moment. */
 export interface SimulatedTime {
   /** Milliseconds since the epoch. */
-  now(): number;
+  readonly now: () => number;
   sleep(ms: number): Promise<void>;
   /** Runs real asynchronous work during which simulated time stands still. */
   work<T>(task: () => Promise<T>): Promise<T>;

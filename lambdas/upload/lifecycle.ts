@@ -94,6 +94,9 @@ export async function getOrCreateUpload(
       continue;
     }
     if (await putNewAttempt(table, upload, now)) return { upload, created: true, previous: existing };
+    const first = await getUpload(table, address, now);
+    // This very attempt: the answer to our own put was lost, and the SDK repeated it.
+    if (first?.attempt === upload.attempt) return { upload: first, created: true, previous: existing };
     await lost(upload);
   }
   throw new Error('The upload was created and ended again by other requests, five times in a row.');
@@ -118,8 +121,9 @@ export async function ensureMultipartUpload(
   });
   if (changed && hasMultipartUpload(changed)) return changed;
 
-  await abortMultipartUpload(bucket, { key, s3UploadId });
   const winner = await getUpload(table, upload, now);
+  // With this very id, it is our own write that was first: its answer was lost, and the SDK repeated it.
+  if (winner?.s3UploadId !== s3UploadId) await abortMultipartUpload(bucket, { key, s3UploadId });
   if (winner?.attempt === upload.attempt && hasMultipartUpload(winner)) return winner;
   throw new UploadEnded('The upload ended while its multipart upload was being created.');
 }

@@ -21,7 +21,8 @@ export async function uploadOfExecution(
   if (upload.status === 'completing' || upload.status === 'completed') return upload;
   const redriven = await changeUpload(table, upload, {
     set: { status: 'completing', failure: undefined },
-    when: { status: ['failed'], run },
+    // `completing` too: the SDK repeats a write whose answer was lost.
+    when: { status: ['failed', 'completing'], run },
   });
   if (!redriven) throw new UploadSuperseded(`The upload is ${upload.status}.`);
   return redriven;

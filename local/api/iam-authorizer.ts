@@ -64,7 +64,8 @@ function identityOf(caller: Caller, account: string): { userId: string; userArn:
         userArn: `arn:aws:sts::${account}:assumed-role/${role}/${session}`,
       };
     }
-    default:
+    case 'anonymous':
+    case 'service':
       return undefined;
   }
 }

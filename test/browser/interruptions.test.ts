@@ -6,7 +6,15 @@ import { untilStatus } from '../support/clients.ts';
 import { type DiskFile, FileFolder } from '../support/files.ts';
 import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
 import { TestStack, until } from '../support/stack.ts';
-import { arrival, countOf, type Mode, storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
+import {
+  arrival,
+  countOf,
+  type Mode,
+  storedPieces,
+  UploadsPage,
+  untilHeld,
+  uploadOf,
+} from '../support/uploads-page.ts';
 
 const MiB = 1024 * 1024;
 const MODES = ['presigned', 'proxy'] as const;
@@ -173,10 +181,7 @@ test('URLs that have expired before use are signed again', async () => {
   // Three are under way; the others wait for their turn, with URLs that they have got in advance.
   await stack.setFaults([{ ...arrival('presigned'), times: 3, action: { kind: 'delay', ms: 8000 } }]);
   await page.choose('presigned', file);
-  await until('three parts to be held back', 60_000, async () => {
-    const [held] = await stack.faults();
-    return held?.struck === 3 || undefined;
-  });
+  await untilHeld(stack, 3);
   // The browser's clock does not know of it, so it takes the URLs that it has for good.
   await stack.advance(3700);
   await expectArrived(page, file);

@@ -185,6 +185,45 @@ describe('a connection cut half-way', () => {
     },
   );
 
+  // The SDK asks again, and its own first request is then what stands in the way of the second.
+  test('after DynamoDB took a write is not taken for somebody else having been first', async () => {
+    const cut = (caller: string, operation: string): FaultRule => ({
+      ...{ caller, operation },
+      action: { kind: 'cut', when: 'after' },
+    });
+    await stack.setFaults([
+      cut('create-upload', 'PutItem'),
+      cut('create-upload', 'UpdateItem'),
+      cut('record-parts', 'UpdateItem'),
+      cut('receive-chunk', 'PutItem'),
+      cut('receive-chunk', 'UpdateItem'),
+    ]);
+    const presigned = await sendInParts();
+    const small = sourceFile(1000);
+    const { uploadId } = await sendChunks(stack, small, chunksOf(1000, options), options);
+    await expectEachStruck();
+    await expectCompleted(stack, presigned.uploadId, presigned.file);
+    await expectCompleted(stack, uploadId, small);
+    for (const one of [uploadId, presigned.uploadId]) {
+      const attempts = (await stack.executions(one)).map(({ name }) => name);
+      expect(attempts).toHaveLength(1);
+      await expectNoLeftovers(stack, one);
+    }
+  });
+
+  test('under a redrive does not end it', async () => {
+    await stack.setFaults([
+      { operation: 'CompleteMultipartUpload', action: fail('AccessDenied', 403) },
+      { caller: 'complete-upload', operation: 'UpdateItem', action: { kind: 'cut', when: 'after' } },
+    ]);
+    const { file, uploadId } = await sendStaged();
+    await untilStatus(stack, uploadId, 'failed');
+    const [execution] = await stack.executions(uploadId);
+    await stack.redrive(execution?.name ?? '');
+    await expectCompleted(stack, uploadId, file, ['Upload Failed']);
+    await expectEachStruck();
+  });
+
   test('under a part of a browser: it is put again', async () => {
     await stack.setFaults([
       { caller: 'client', operation: 'UploadPart', action: { kind: 'cut', when: 'before' } },

@@ -14,10 +14,14 @@ export interface SourceFile {
 let files = 0;
 
 /** Random bytes under a name of their own, so that no two tests meet. */
-export const sourceFile = (size: number, name = `file-${files++}.mp4`): SourceFile => ({
+export const sourceFile = (
+  size: number,
+  name = `file-${files++}.mp4`,
+  bytes: Uint8Array = randomBytes(size),
+): SourceFile => ({
   name,
   type: 'video/mp4',
-  bytes: randomBytes(size),
+  bytes,
   identifier: `${size}-${randomBytes(6).toString('hex')}`,
 });
 

@@ -7,6 +7,8 @@ import { type TestStack, until } from './stack.ts';
 export interface CountedLife {
   readonly counted: CountedUpload;
   readonly calls: readonly AwsCall[];
+  /** Of the execution. */
+  readonly historyEvents: number;
 }
 
 const PAST_ALL_LOOKS_SECONDS = 700;
@@ -41,11 +43,18 @@ export async function countLife(
   await settled(stack);
   const all = await stack.calls();
   const calls = all.filter((call) => isOfUpload(call) && !isIndexQuery(call));
-  const { transitions } = (await stack.execution(name)) as { transitions: number };
+  const { transitions, events } = (await stack.execution(name)) as {
+    transitions: number;
+    events: readonly unknown[];
+  };
   const assembledParts = calls.filter(
     ({ functionName, operation }) => functionName === 'assemble-part' && operation === 'UploadPart',
   ).length;
-  return { counted: { ...about, assembledParts, requests, calls: summed(calls), transitions }, calls };
+  return {
+    counted: { ...about, assembledParts, requests, calls: summed(calls), transitions },
+    calls,
+    historyEvents: events.length,
+  };
 }
 
 /** Until the watchdog, which the stack's own schedule starts, makes no more calls. */

@@ -42,8 +42,10 @@ export class PermissionTrial {
     await this.#stack.setWithoutGrants([]);
     await scenario.play(this.#stack);
     const after = await this.#grants();
+    const used = this.#permissions.filter((one) => countOf(after, one) > countOf(before, one));
     for (const permission of this.#permissions) {
-      if (countOf(after, permission) > countOf(before, permission)) permission.usedBy.push(scenario);
+      if (used.includes(permission) || isUsedThroughOthers(permission, used))
+        permission.usedBy.push(scenario);
       for (const { resourcePattern } of usesOf(after, permission))
         permission.usedResources.add(resourcePattern);
     }
@@ -55,7 +57,9 @@ export class PermissionTrial {
     return this.#permissions.flatMap(({ name, usedBy, resources, usedResources }) =>
       usedBy.length === 0
         ? [name]
-        : resources.filter((one) => !usedResources.has(one)).map((one) => `${name}: not for ${one}`),
+        : resources
+            .filter((one) => one !== '*' && !usedResources.has(one))
+            .map((one) => `${name}: not for ${one}`),
     );
   }
 
@@ -155,6 +159,10 @@ export class PermissionTrial {
     return names;
   }
 }
+
+/** A key's policy that lets the account's IAM decide is part of every decision, which then names IAM's statement. */
+const isUsedThroughOthers = ({ action }: Permission, used: readonly Permission[]): boolean =>
+  action.endsWith(':*') && used.some((one) => one.action.startsWith(action.slice(0, -1)));
 
 const matches = (pattern: string, action: string): boolean =>
   pattern === action || (pattern.endsWith('*') && action.startsWith(pattern.slice(0, -1)));

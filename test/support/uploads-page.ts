@@ -59,10 +59,7 @@ export class UploadsPage {
     await stack.setFaults([{ ...arrival(mode), skip: 2, times: 0, action: { kind: 'delay', ms: 900_000 } }]);
     await this.choose(mode, file);
     await until('two pieces to be stored', 60_000, () => this.transfers.acknowledged.size === 2 || undefined);
-    await until('a piece to be held back', 60_000, async () => {
-      const [held] = await stack.faults();
-      return (held?.struck ?? 0) > 0 || undefined;
-    });
+    await untilHeld(stack, 3);
     // The page remembers the upload's id with the next progress that it is told of.
     await this.page.waitForFunction((name) => {
       const unfinished = JSON.parse(localStorage.getItem('resumable-uploads:unfinished') ?? '[]');
@@ -101,6 +98,14 @@ export const arrival = (mode: Mode): Pick<FaultRule, 'service' | 'operation' | '
   mode === 'presigned'
     ? { service: 's3', operation: 'UploadPart', caller: 'client' }
     : { service: 's3', operation: 'PutObject', caller: 'receive-chunk' };
+
+/** Waits until the one fault rule has struck so often: as many pieces are under way, and get no answer. */
+export async function untilHeld(stack: TestStack, count: number): Promise<void> {
+  await until(`${count} pieces to be held back`, 60_000, async () => {
+    const [held] = await stack.faults();
+    return held?.struck === count || undefined;
+  });
+}
 
 /** The pieces (parts or chunks) of one file that a page sends. */
 export class Transfers {

@@ -85,7 +85,10 @@ async function send({ stack, file, uploadId }: World, books: Books, piece: numbe
       response,
     )) as CreatedUpload;
     const url = partUrls.find(({ partNumber }) => partNumber === piece)?.url;
-    if (!url) return void expect(isIn(receivedParts, piece)).toBe(true);
+    if (!url) {
+      expect(isIn(receivedParts, piece)).toBe(true);
+      return;
+    }
     const etag = await putPart(url, partBytes(file, partSize, piece));
     const report = { parts: [{ partNumber: piece, etag }] };
     await conform(
