@@ -13,7 +13,7 @@ export const QUOTAS = {
   /** A new on-demand table's: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html */
   newTableWriteUnits: 4_000,
   newTableReadUnits: 12_000,
-  /** Of Standard workflows: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html */
+  /** Of Standard workflows; 800, 150 and 800 outside us-east-1, us-west-2 and eu-west-1: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html */
   startExecutions: 1_300,
   startExecutionsPerSecond: 300,
   stateTransitionsPerSecond: 5_000,
