@@ -28,8 +28,9 @@ import {
  */
 export type PieceMark = string;
 
-export const directMark = (etag: string): PieceMark => `@${etag}`;
-export const isDirect = (mark: PieceMark): boolean => mark.startsWith('@');
+const DIRECT = '@';
+export const directMark = (etag: string): PieceMark => `${DIRECT}${etag}`;
+export const isDirect = (mark: PieceMark): boolean => mark.startsWith(DIRECT);
 
 /** A page as read: marks by piece number. */
 export interface Page {
@@ -94,12 +95,15 @@ export async function recordPieces(
       names[`#${label}`] = label;
       values[`:${label}`] = mark;
       sets.push(`#${label} = :${label}`);
-      const old = known.marks.get(number);
-      if (old === undefined) {
+      if (!known.marks.has(number)) {
         conditions.push(`attribute_not_exists(#${label})`);
-      } else {
-        values[`:old_${label}`] = old;
-        conditions.push(`#${label} = :old_${label}`);
+        continue;
+      }
+      // Whatever other mark it has by now: naming the one that was seen would have fifty duplicates wait for each other.
+      conditions.push(`attribute_exists(#${label})`);
+      if (!isDirect(mark)) {
+        values[':direct'] = DIRECT;
+        conditions.push(`NOT begins_with(#${label}, :direct)`);
       }
     }
     try {

@@ -3,7 +3,15 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { seriousFindings } from '../support/accessibility.ts';
 import { launchChromium, newProfile, type Profile } from '../support/chromium.ts';
-import { inParallel, type SourceFile, sendPresigned, sourceFile, untilStatus } from '../support/clients.ts';
+import {
+  inParallel,
+  objectAt,
+  type SourceFile,
+  sendPresigned,
+  sha256,
+  sourceFile,
+  untilStatus,
+} from '../support/clients.ts';
 import { TestStack, until } from '../support/stack.ts';
 
 const THOUSAND = 1000;
@@ -158,8 +166,8 @@ test.each(['light', 'dark'] as const)(
     await page.locator('#detail-status').filter({ hasText: /./ }).waitFor();
     expect(await seriousFindings(page)).toEqual([]);
     await page.getByRole('link', { name: 'Events' }).click();
-    await page.locator('#bus li').first().waitFor();
-    await page.getByLabel('Only those of uploads').uncheck();
+    await page.locator('#bus [data-source=resumable-uploads]').first().waitFor();
+    await page.locator('#bus [data-source=resumable-uploads] summary').first().click();
     expect(await seriousFindings(page)).toEqual([]);
     expect(errors).toEqual([]);
   },

@@ -183,3 +183,28 @@ describe('in an app that brings its bucket, table, bus and key, asks a function,
     expect((await stack.api('POST', '/uploads', createBody(sourceFile(1000)))).status).toBe(403);
   });
 });
+
+describe('with a bucket and a bus that are there already, by their names', () => {
+  const stack = new TestStack({
+    context: {
+      partSize: '5 MiB',
+      bucketName: `videos-${randomBytes(4).toString('hex')}`,
+      eventBusName: 'default',
+      workflowLogs: 'errors',
+      logLevel: 'ERROR',
+    },
+  });
+  beforeAll(async () => {
+    await stack.start();
+  }, 120_000);
+  afterAll(async () => {
+    await expectEveryItemToHaveTtl(stack);
+    await stack.stop();
+  }, 60_000);
+
+  test.each(FILES)('a %s file of %i bytes comes out whole', async (mode, size) => {
+    const bytes = video(size);
+    await expectUploaded(stack, await uploadFile(stack, bytes, ['--mode', mode]), bytes);
+    expect(stack.bucketName).toMatch(/^videos-/);
+  });
+});
