@@ -234,6 +234,7 @@ interface Described {
   readonly status: string;
   readonly key: string;
   readonly receivedParts: readonly (readonly [number, number])[];
+  readonly executionName?: string;
 }
 
 async function describe({ stack, uploadId }: World): Promise<Described | undefined> {
@@ -244,15 +245,22 @@ async function describe({ stack, uploadId }: World): Promise<Described | undefin
   });
 }
 
-/** Holds what must be true at any time against what is, once no execution is under way. */
+/** The upload once no execution is under way, and the end of a failed one is on record. */
+async function settled(world: World): Promise<{ upload: Described | undefined }> {
+  const { stack, uploadId } = world;
+  return await until('the upload to come to rest', 30_000, async () => {
+    const executions = await stack.executions(uploadId);
+    if (executions.some(({ status }) => status === 'RUNNING')) return undefined;
+    const upload = await describe(world);
+    const current = executions.find(({ name }) => name === upload?.executionName);
+    return upload?.status === 'completing' && current?.status === 'FAILED' ? undefined : { upload };
+  });
+}
+
+/** Holds what must be true at any time against what is. */
 async function look(world: World, books: Books): Promise<void> {
   const { stack, file, uploadId } = world;
-  await until(
-    'executions to end',
-    30_000,
-    async () => (await stack.executions(uploadId)).every(({ status }) => status !== 'RUNNING') || undefined,
-  );
-  const upload = await describe(world);
+  const { upload } = await settled(world);
   const attempt = upload?.key.split('/').at(-2);
   if (attempt !== books.attempt) {
     expect({ attempt, mayBeginAnew: books.mayBeginAnew }).toEqual({ attempt, mayBeginAnew: true });
@@ -283,15 +291,13 @@ export async function finish(world: World, books: Books): Promise<void> {
   await stack.setFaults([]);
   world.failing = undefined;
   world.crash = undefined;
-  const before = await describe(world);
+  const { upload } = await settled(world);
   const isWhole = books.acknowledged.size === books.pieces && books.lies.size === 0;
-  if (before?.status === 'completing' || (before?.status === 'uploading' && isWhole)) {
+  if (upload?.status === 'completing' || (upload?.status === 'uploading' && isWhole)) {
     await watchRounds(stack, 3);
-    await until('it to complete by itself', 20_000, async () => {
-      const status = (await describe(world))?.status;
-      // Lies come out, and are taken off the record.
-      return status === 'completed' || (!isWhole && status === 'uploading') || undefined;
-    });
+    const { upload: later } = await settled(world);
+    // Lies come out, and are taken off the record.
+    expect(later?.status).toMatch(isWhole ? /^completed$/ : /^(completed|uploading)$/);
   }
   // Sent again until the upload agrees that it is done: a report that was a lie may come out only at the end.
   await until('the client to be done', 30_000, async () => {
