@@ -140,6 +140,9 @@ export function createS3Forwarder(options: S3ForwarderOptions): S3Engine {
     sent.catch(() => undefined);
     // An engine may refuse before it has read the body: its answer counts, not the pipe that broke.
     const answer = await Promise.race([answered, sent.then(() => answered)]);
+    if (answer.statusCode === 404 && req.method === 'GET' && query.some(([name]) => name === 'uploadId')) {
+      await throwNotListed(answer);
+    }
     res.writeHead(answer.statusCode ?? 502, withoutHop(answer.headers));
     await pipeline(answer, res);
     if (!out.writableEnded) out.destroy();
@@ -199,6 +202,18 @@ export function createS3Forwarder(options: S3ForwarderOptions): S3Engine {
 
     close: () => agent.destroy(),
   };
+}
+
+/**
+ * Ceph says NoSuchKey where the upload whose parts are to be listed is unknown. The pipeline tells a finished upload
+ * from a faulty one by this code, so it is S3's here: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+ *
+ * @throws S3Error NoSuchUpload, or what the other S3 said
+ */
+async function throwNotListed(answer: IncomingMessage): Promise<never> {
+  const text = (await answer.toArray()).join('');
+  const code = /<Code>(\w+)<\/Code>/.exec(text)?.[1] ?? 'NoSuchKey';
+  throw new S3Error(code === 'NoSuchBucket' ? 'NoSuchBucket' : 'NoSuchUpload');
 }
 
 /** The date is left to the front door too: SDK clients set their clocks by it, and the stack's may be ahead. */

@@ -9,11 +9,11 @@ import { watchRounds } from '../support/passing-time.ts';
 import { TestStack, until } from '../support/stack.ts';
 import {
   arrival,
-  countOf,
   type Mode,
   storedPieces,
   UploadsPage,
   untilHeld,
+  untilReceived,
   uploadOf,
 } from '../support/uploads-page.ts';
 
@@ -56,13 +56,6 @@ async function expectArrived(page: UploadsPage, file: DiskFile): Promise<void> {
   expect(page.transfers.needless).toEqual([]);
 }
 
-async function untilReceived(file: DiskFile, count: number): Promise<string> {
-  return await until(`${count} pieces of ${file.name} on record`, 60_000, async () => {
-    const { uploadId, receivedParts } = await uploadOf(stack, file.name);
-    return countOf(receivedParts) === count ? uploadId : undefined;
-  });
-}
-
 describe.each(MODES)('in %s mode', (mode) => {
   test('after a reload the page offers to go on, and only what is missing travels', async () => {
     const { context, errors } = await profile();
@@ -70,7 +63,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     const file = files.add(SIZE);
     await first.chooseAndStall(stack, mode, file);
     await stack.setFaults([]);
-    const uploadId = await untilReceived(file, 2);
+    const uploadId = await untilReceived(stack, file.name, 2);
     await first.reload();
     await first.page.getByText(`${mode === 'proxy' ? 33 : 40} % of 24 MB has arrived`).waitFor();
 
@@ -96,7 +89,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     const other = await profile();
     const second = await UploadsPage.open(other.context, stack);
     // What the server had not been told of when the tab closed, it was told in parting.
-    const uploadId = await untilReceived(file, 2);
+    const uploadId = await untilReceived(stack, file.name, 2);
     await stack.clearCalls();
     await second.choose(mode, file);
     expect(await second.completed(file.name)).toBe(uploadId);

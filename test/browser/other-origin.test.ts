@@ -9,7 +9,7 @@ import { OtherSite } from '../support/other-site.ts';
 import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
 import { as, token } from '../support/owners.ts';
 import { TestStack } from '../support/stack.ts';
-import { arrival, storedPieces, untilHeld } from '../support/uploads-page.ts';
+import { arrival, storedPieces, untilHeld, untilReceived } from '../support/uploads-page.ts';
 
 const MiB = 1024 * 1024;
 const PART = 5 * MiB;
@@ -263,6 +263,7 @@ describe.each(['presigned', 'proxy'] as const)('our helper in %s mode', (mode) =
     await untilHeld(stack, 3);
     await one.page.close({ runBeforeUnload: true });
     await stack.setFaults([]);
+    await untilReceived(await as(stack, 'alice'), file.name, 2);
 
     const other = await visit();
     await stack.clearCalls();

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { seriousFindings } from '../support/accessibility.ts';
 import { launchChromium, newProfile } from '../support/chromium.ts';
@@ -19,6 +19,7 @@ let browser: Browser;
 beforeAll(async () => {
   [browser] = await Promise.all([launchChromium(), stack.start()]);
 }, 180_000);
+afterEach(async () => await stack.setFaults([]));
 afterAll(async () => {
   await browser?.close();
   await stack.stop();
@@ -147,8 +148,8 @@ test.each(['light', 'dark'] as const)(
   async (colorScheme) => {
     const { context, errors } = await newProfile(browser, { colorScheme });
     const page = await UploadsPage.open(context, stack);
-    const before = files.add(20 * MiB);
-    const [file, paused, refused] = [files.add(1000), files.add(20 * MiB), files.add(2000)];
+    const before = files.add(23 * MiB);
+    const [file, paused, refused] = [files.add(1000), files.add(23 * MiB), files.add(2000)];
     expect(await seriousFindings(page.page)).toEqual([]);
 
     await page.chooseAndStall(stack, 'presigned', before);

@@ -468,6 +468,34 @@ describe.each([
     60_000,
   );
 
+  test('a last part that is replaced each time that it is being completed comes out whole', async () => {
+    const options = { chunkSize: 64 * KiB, method: 'octet' as const };
+    const file = sourceFile(1000);
+    const versions = [file, ...[1, 2].map(() => ({ ...file, bytes: sourceFile(1000).bytes }))];
+    const [chunk] = chunksOf(1000, options);
+    if (!chunk) throw new Error('There should be a chunk.');
+    const uploadId = proxyIdOf(file, options.chunkSize);
+    const held = (caller: string, operation: string, skip: number, ms: number): FaultRule => ({
+      ...{ caller, operation, skip, input: uploadId },
+      action: { kind: 'delay', ms },
+    });
+    // Two requests store their bytes each after S3 was asked what there is, and before it is told to join that.
+    await stack.setFaults([
+      held('receive-chunk', 'UploadPart', 1, 1500),
+      held('receive-chunk', 'UploadPart', 2, 4000),
+      held('complete-upload', 'CompleteMultipartUpload', 0, 3000),
+      held('complete-upload', 'CompleteMultipartUpload', 1, 3000),
+    ]);
+    const from = await lastCall(stack);
+    await Promise.all(versions.map(async (version) => await patientPost(version, chunk, options)));
+    const { key } = await untilStatus(stack, uploadId, 'completed', 'failed');
+    const refused = (await stack.calls(from)).filter(({ errorCode }) => errorCode === 'InvalidPart');
+    expect(refused).toHaveLength(2);
+    expect(versions.map(({ bytes }) => sha256(bytes))).toContain(sha256(await bytesAt(String(key))));
+    expect((await stack.executions(uploadId)).map(({ status }) => status)).toEqual(['SUCCEEDED']);
+    await stack.setFaults([]);
+  }, 60_000);
+
   test('a creation tells a resumed client of what another one sent', async () => {
     const file = sourceFile(PART + 1);
     const upload = await createPresigned(stack, file);

@@ -167,5 +167,13 @@ export async function uploadOf(
   return (await response.json()) as Awaited<ReturnType<typeof uploadOf>>;
 }
 
-export const countOf = (ranges: readonly (readonly [number, number])[]): number =>
+/** Waits until the server has so many pieces of a file on record; gives the upload's id. */
+export async function untilReceived(stack: TestStack, fileName: string, count: number): Promise<string> {
+  return await until(`${count} pieces of ${fileName} on record`, 60_000, async () => {
+    const { uploadId, receivedParts } = await uploadOf(stack, fileName);
+    return countOf(receivedParts) === count ? uploadId : undefined;
+  });
+}
+
+const countOf = (ranges: readonly (readonly [number, number])[]): number =>
   ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);

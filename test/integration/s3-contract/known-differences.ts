@@ -215,6 +215,16 @@ export const cephDifferences: readonly KnownDifference[] = [
 /** Where a request that our forwarder passes on is answered otherwise than one that goes to Ceph directly. */
 export const forwardingDifferences: readonly KnownDifference[] = [
   {
+    case: 'an upload id that never was',
+    judge: errors,
+    observed: {
+      part: 'NoSuchUpload',
+      complete: 'InternalError',
+      abort: 'NoSuchUpload',
+      list: 'NoSuchUpload',
+    },
+  },
+  {
     case: 'PutObject with Transfer-Encoding: chunked and no length',
     judge: errors,
     observed: { status: 501, code: 'NotImplemented' },
