@@ -479,12 +479,14 @@ describe.each([
       ...{ caller, operation, skip, input: uploadId },
       action: { kind: 'delay', ms },
     });
-    // Two requests store their bytes each after S3 was asked what there is, and before it is told to join that.
+    // Three requests begin before the upload is whole. The first makes it so; each of the others stores its bytes after
+    // S3 was asked what parts there are, and before it is told to join those.
     await stack.setFaults([
-      held('receive-chunk', 'UploadPart', 1, 1500),
-      held('receive-chunk', 'UploadPart', 2, 4000),
-      held('complete-upload', 'CompleteMultipartUpload', 0, 3000),
-      held('complete-upload', 'CompleteMultipartUpload', 1, 3000),
+      held('receive-chunk', 'UploadPart', 0, 800),
+      held('receive-chunk', 'UploadPart', 1, 3500),
+      held('receive-chunk', 'UploadPart', 2, 8000),
+      held('complete-upload', 'CompleteMultipartUpload', 0, 4000),
+      held('complete-upload', 'CompleteMultipartUpload', 1, 4000),
     ]);
     const from = await lastCall(stack);
     await Promise.all(versions.map(async (version) => await patientPost(version, chunk, options)));

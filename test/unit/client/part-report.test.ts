@@ -61,3 +61,34 @@ test('sends nothing when nothing has gathered', () => {
   report.flush();
   expect(sent).toEqual([]);
 });
+
+test('is settled when every part has its answer, good or bad', async () => {
+  const answers: PromiseWithResolvers<string>[] = [];
+  const report = new PartReport({
+    send: () => {
+      const answer = Promise.withResolvers<string>();
+      answers.push(answer);
+      return answer.promise;
+    },
+    isLast: () => true,
+  });
+  const first = report.add(part(1));
+  const second = report.add(part(2));
+  expect(report.isSettled).toBe(false);
+  answers[0]?.resolve('ok');
+  await first;
+  expect(report.isSettled).toBe(false);
+  answers[1]?.reject(new Error('refused'));
+  await expect(second).rejects.toThrow('refused');
+  expect(report.isSettled).toBe(true);
+});
+
+test('what was discarded is never sent', async () => {
+  const { report, sent } = setUp();
+  const discarded = report.add(part(1));
+  report.discard();
+  await expect(discarded).rejects.toThrow('cancelled');
+  expect(report.isSettled).toBe(true);
+  jest.advanceTimersByTime(10_000);
+  expect(sent).toEqual([]);
+});
