@@ -17,5 +17,11 @@ export default {
   verbose: true,
   // Generous: a slow machine is no failure; what hangs is still found.
   testTimeout: 60_000,
-  projects: [project('unit'), project('infra'), project('integration', engines), project('browser')],
+  projects: [
+    project('unit'),
+    project('infra'),
+    project('integration', engines),
+    project('model'),
+    project('browser'),
+  ],
 };

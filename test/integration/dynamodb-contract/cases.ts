@@ -609,6 +609,27 @@ const capacity: readonly ContractCase[] = [
       };
     },
   },
+  {
+    name: 'a query that finds nothing costs the least that a read can cost',
+    expected: { eventual: 0.5, consistent: 1, index: 0.5 },
+    async run(target) {
+      const cost = async (input: Item): Promise<unknown> =>
+        unitsOf(await query(target, { ...input, ReturnConsumedCapacity: 'TOTAL' }));
+      const pages = {
+        KeyConditionExpression: 'pk = :pk',
+        ExpressionAttributeValues: { ':pk': S(target.pk) },
+      };
+      return {
+        eventual: await cost(pages),
+        consistent: await cost({ ...pages, ConsistentRead: true }),
+        index: await cost({
+          IndexName: 'by-next-look',
+          KeyConditionExpression: 'watch = :watch',
+          ExpressionAttributeValues: { ':watch': S(target.pk) },
+        }),
+      };
+    },
+  },
 ];
 
 export const contractCases: readonly ContractCase[] = [
