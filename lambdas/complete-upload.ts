@@ -21,7 +21,7 @@ import { hasQuota, release } from './upload/quota.ts';
 import { stagedChunkKey, type UploadRecord } from './upload/record.ts';
 import type { UploadSettings } from './upload/settings.ts';
 import { partitionKey, type Table } from './upload/store.ts';
-import { MultipartUploadGone, namingPassingFaults } from './workflow/errors.ts';
+import { MultipartUploadGone, namingPassingFaults, PassingFault } from './workflow/errors.ts';
 import type { PlannedUpload } from './workflow/plan.ts';
 import { reopen } from './workflow/reopen.ts';
 import { uploadOfExecution } from './workflow/upload-of-execution.ts';
@@ -91,7 +91,14 @@ async function join(
   } catch (error) {
     if (isS3Error(error, 'NoSuchUpload')) return await findCompleted(bucket, upload, target.key);
     if (!isS3Error(error, ...NOT_THESE_PARTS)) throw error;
-    return await reconcile(upload, target, services, now);
+    try {
+      return await reconcile(upload, target, services, now);
+    } catch (again) {
+      // Changed once more since it was listed. Requests that had begun before the upload was whole may still store
+      // parts anew (under SSE-KMS equal bytes have another ETag each time), but only until they end.
+      if (!isS3Error(again, 'InvalidPart', 'NoSuchUpload')) throw again;
+      throw new PassingFault('Parts changed while they were being joined.', { cause: again });
+    }
   }
 }
 

@@ -75,10 +75,11 @@ export const isOfUpload = ({ caller, presigned, functionName }: AwsCall): boolea
 
 /**
  * Each run of the watchdog asks the 16 partitions of its index first; that is the idle cost, not the upload's. With
- * one upload to be found, each such query costs half a unit; a consistent query of pages costs one at least.
+ * one upload to be found, each such query costs half a unit (DynamoDB Local counts nothing for one that finds nothing);
+ * a consistent query of pages costs one at least.
  */
 export const isIndexQuery = ({ functionName, operation, readUnits }: AwsCall): boolean =>
-  functionName === 'watchdog' && operation === 'Query' && readUnits === 0.5;
+  functionName === 'watchdog' && operation === 'Query' && (readUnits ?? 0) <= 0.5;
 
 export const callerOf = ({ functionName, presigned, caller }: AwsCall): string =>
   functionName ?? (presigned ? 'client' : caller.kind === 'role' ? 'workflow' : caller.kind);
