@@ -1,3 +1,4 @@
+import { soonerLook } from '../upload/lifecycle.ts';
 import type { UploadRecord } from '../upload/record.ts';
 import { changeUpload, getUpload, type Table } from '../upload/store.ts';
 import { UploadSuperseded } from './errors.ts';
@@ -20,7 +21,8 @@ export async function uploadOfExecution(
     throw new UploadSuperseded('The upload was started over, or opened again, since this execution began.');
   if (upload.status === 'completing' || upload.status === 'completed') return upload;
   const redriven = await changeUpload(table, upload, {
-    set: { status: 'completing', failure: undefined },
+    // A failed upload was to be looked at when its time is over; this one soon, for what earlier attempts left behind.
+    set: { status: 'completing', failure: undefined, ...soonerLook(upload, Math.floor(now / 1000)) },
     // `completing` too: the SDK repeats a write whose answer was lost.
     when: { status: ['failed', 'completing'], run },
   });

@@ -7,7 +7,7 @@ import { sourceFile, untilStatus } from '../support/clients.ts';
 import { FileFolder } from '../support/files.ts';
 import { expectCompleted, expectNoLeftovers } from '../support/outcome.ts';
 import { TestStack } from '../support/stack.ts';
-import { arrival, storedPieces, UploadsPage, uploadOf } from '../support/uploads-page.ts';
+import { arrival, storedPieces, UploadsPage, untilHeld, uploadOf } from '../support/uploads-page.ts';
 
 const MiB = 1024 * 1024;
 const PIECES = { presigned: 5 * MiB, proxy: 4 * MiB };
@@ -84,17 +84,19 @@ describe.each(MODES)('in %s mode', (mode) => {
     const { context, errors } = await newProfile(browser);
     const page = await UploadsPage.open(context, stack);
     const file = files.add(30 * MiB);
+    // Listened for early: until the browser knows of a listener, it opens dialogs of its own.
+    const dialog = page.page.waitForEvent('filechooser');
     if (mode === 'proxy') {
       await tabTo(page.page, '[name=mode]');
       await page.page.keyboard.press('ArrowDown');
       await tabTo(page.page, '#files', 'Shift+Tab');
     } else await tabTo(page.page, '#files');
-    const dialog = page.page.waitForEvent('filechooser');
     await page.page.keyboard.press('Enter');
     await stack.setFaults([{ ...arrival(mode), skip: 2, times: 0, action: { kind: 'delay', ms: 900_000 } }]);
     await (await dialog).setFiles(file.path);
     await page.untilState(file.name, 'Uploading');
 
+    await untilHeld(stack, 3);
     await tabTo(page.page, `[aria-label="Pause ${file.name}"]`);
     await page.page.keyboard.press('Enter');
     await page.untilState(file.name, 'Paused');
@@ -102,6 +104,7 @@ describe.each(MODES)('in %s mode', (mode) => {
     await page.page.keyboard.press('Space');
     await page.untilState(file.name, 'Uploading');
     const { uploadId } = await uploadOf(stack, file.name);
+    await untilHeld(stack, 6); // No chunk is on its way to its function, where it would begin the upload anew.
     await tabTo(page.page, `[aria-label="Cancel ${file.name}"]`);
     const deletion = page.page.waitForResponse((response) => response.request().method() === 'DELETE');
     await page.page.keyboard.press('Enter');
@@ -116,31 +119,32 @@ describe.each(MODES)('in %s mode', (mode) => {
   }, 180_000);
 });
 
-test('300 MB in presigned mode leave the memory of the server flat', async () => {
+test('300 MB in presigned mode take no more of the server’s memory than 60 MB do', async () => {
   const { context, errors } = await newProfile(browser);
   const page = await UploadsPage.open(context, stack);
-  const file = files.add(300_000_000);
-  const before = memory(stack.pid, 'VmRSS');
-  writeFileSync(`/proc/${stack.pid}/clear_refs`, '5'); // The peak is counted from now on.
-  await page.choose('presigned', file);
-  const uploadId = await page.completed(file.name);
-  const grown = memory(stack.pid, 'VmHWM') - before;
+  const peakOf = async (size: number): Promise<number> => {
+    const file = files.add(size);
+    writeFileSync(`/proc/${stack.pid}/clear_refs`, '5'); // The peak is counted from now on: proc_pid_clear_refs(5).
+    await page.choose('presigned', file);
+    const uploadId = await page.completed(file.name);
+    const peak = peakMemory(stack.pid);
+    await expectCompleted(stack, uploadId, file);
+    return peak;
+  };
+  // The first makes the server's many isolates as large as they get by such work.
+  const [small, large] = [await peakOf(60_000_000), await peakOf(300_000_000)];
   console.log(
-    `server: ${Math.round(before / MiB)} MiB before, ${Math.round(grown / MiB)} MiB more at its peak`,
+    `server: ${Math.round(small / MiB)} MiB with 60 MB, ${Math.round(large / MiB)} MiB with 300 MB`,
   );
-  await expectCompleted(stack, uploadId, file);
-  // A dozen isolates leave some garbage about, whatever the size of the file: never near as much as the file.
-  expect(grown).toBeLessThan(150_000_000);
+  expect(large - small).toBeLessThan(150_000_000);
   expect(errors).toEqual([]);
   await context.close();
 }, 300_000);
 
-/** Bytes that a process holds now (`VmRSS`) or has held at most (`VmHWM`): proc_pid_status(5). */
-function memory(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(
-    readFileSync(`/proc/${pid}/status`, 'utf8'),
-  );
-  return Number(kilobytes?.[1]) * 1024;
+/** Bytes that a process has held at most: `VmHWM` of proc_pid_status(5). */
+function peakMemory(pid: number): number {
+  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kilobytes) * 1024;
 }
 
 test.each(['light', 'dark'] as const)(

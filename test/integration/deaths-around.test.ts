@@ -159,6 +159,30 @@ const FOUND: readonly {
     calls: ['ListParts', 'UpdateItem', 'StartExecution'],
   },
   {
+    what: 'recorded whole shortly before its time was over, when looks had become rare',
+    prepare: async () => {
+      const upload = proxied(stack, 2 * 64 * KiB, { chunkSize: 64 * KiB });
+      const last = upload.steps.at(-1);
+      if (!last) throw new Error('There should be a last chunk.');
+      await playToTheEnd(upload.steps.slice(0, -1));
+      for (let quarter = 0; quarter < 4; quarter++) {
+        await stack.advance(6 * 3600);
+        await stack.watch();
+      }
+      return await beginAndDie(
+        { ...upload, steps: [last] },
+        {
+          // The first records the chunk; the second would have made the upload complete.
+          ...{ caller: 'receive-chunk', operation: 'UpdateItem', skip: 1, input: upload.uploadId },
+          action: { kind: 'kill', when: 'before' },
+        },
+      );
+    },
+    after: 2 * 3600,
+    expectOutcome: expectDone,
+    calls: ['Query', 'UpdateItem', 'StartExecution'],
+  },
+  {
     what: 'completed, and to be swept',
     prepare: async () => {
       const upload = oneChunk();

@@ -139,7 +139,7 @@ export async function failuresOf<Case>(
   return failures;
 }
 
-/** How many bytes of an upload S3 holds, staged or as parts, whoever knows of them. */
+/** How many bytes of an upload S3 holds, staged, as parts or as the object, whoever knows of them. */
 export async function bytesInS3(
   { s3, bucketName: Bucket }: TestStack,
   uploadId: string,
@@ -152,8 +152,14 @@ export async function bytesInS3(
     new ListMultipartUploadsCommand({ Bucket, Prefix: `uploads/${owner}/${uploadId}/` }),
   );
   for (const { Key, UploadId } of Uploads ?? []) {
-    const { Parts } = await s3.send(new ListPartsCommand({ Bucket, Key, UploadId }));
+    const { Parts } = await s3.send(new ListPartsCommand({ Bucket, Key, UploadId })).catch((error: Error) => {
+      if (error.name === 'NoSuchUpload') return { Parts: [] };
+      throw error;
+    });
     for (const { Size = 0 } of Parts ?? []) bytes += Size;
   }
+  // Last, since it may be completed meanwhile; then the object is all there is to it.
+  const done = paginateListObjectsV2({ client: s3 }, { Bucket, Prefix: `uploads/${owner}/${uploadId}/` });
+  for await (const { Contents } of done) for (const { Size = 0 } of Contents ?? []) return Size;
   return bytes;
 }

@@ -93,8 +93,16 @@ export function proxied(
   return { file, uploadId, steps };
 }
 
-/** A presigned file: created, its status asked for, each part signed, put and reported, and created again in between. */
-export function presigned(stack: TestStack, size: number): PlayedUpload {
+/**
+ * A presigned file: created, its status asked for, each part signed, put and reported, and created again in between.
+ *
+ * @param reportedAtOnce all parts are reported by one request at the end
+ */
+export function presigned(
+  stack: TestStack,
+  size: number,
+  { reportedAtOnce = false }: { reportedAtOnce?: boolean } = {},
+): PlayedUpload {
   const file = cheapFile(size);
   const uploadId = presignedIdOf(file);
   let upload: CreatedUpload | undefined;
@@ -115,26 +123,28 @@ export function presigned(stack: TestStack, size: number): PlayedUpload {
     send: async () =>
       await conform('GET', '/uploads/{uploadId}', await stack.api('GET', `/uploads/${uploadId}`)),
   };
-  const part = (partNumber: number): Step[] => [
-    {
-      name: `put ${partNumber}`,
-      send: async () => {
-        const { partUrls } = (await post('part-urls', { partNumbers: [partNumber] })) as CreatedUpload;
-        const bytes = partBytes(file, upload?.partSize ?? 0, partNumber);
-        etags.set(partNumber, await putPart(partUrls[0]?.url ?? '', bytes));
-      },
+  const put = (partNumber: number): Step => ({
+    name: `put ${partNumber}`,
+    send: async () => {
+      const { partUrls } = (await post('part-urls', { partNumbers: [partNumber] })) as CreatedUpload;
+      const bytes = partBytes(file, upload?.partSize ?? 0, partNumber);
+      etags.set(partNumber, await putPart(partUrls[0]?.url ?? '', bytes));
     },
-    {
-      name: `report ${partNumber}`,
-      send: async () => await post('parts', { parts: [{ partNumber, etag: etags.get(partNumber) }] }),
-    },
-  ];
-  const count = Math.ceil(size / (5 * MiB));
-  const parts = Array.from({ length: count }, (_, index) => part(index + 1));
+  });
+  const report = (partNumbers: readonly number[]): Step => ({
+    name: `report ${partNumbers.join(', ')}`,
+    send: async () =>
+      await post('parts', {
+        parts: partNumbers.map((partNumber) => ({ partNumber, etag: etags.get(partNumber) })),
+      }),
+  });
+  const numbers = Array.from({ length: Math.ceil(size / (5 * MiB)) }, (_, index) => index + 1);
+  if (reportedAtOnce) return { file, uploadId, steps: [create, ...numbers.map(put), report(numbers)] };
+  const [first = [], ...others] = numbers.map((number) => [put(number), report([number])]);
   return {
     file,
     uploadId,
-    steps: [create, status, ...(parts[0] ?? []), { ...create, name: 'resume' }, ...parts.slice(1).flat()],
+    steps: [create, status, ...first, { ...create, name: 'resume' }, ...others.flat()],
   };
 }
 
