@@ -5,9 +5,9 @@ export interface PartReportOptions<Answer> {
   readonly send: (parts: readonly ReportedPart[]) => Promise<Answer>;
   /** Whether no other part is on its way, so that waiting for company makes no sense. */
   readonly isLast: () => boolean;
-  /** A report is sent at this many parts. @default 20 */
+  /** A report is sent at this many parts. @default 50 */
   readonly batchSize?: number;
-  /** Or when its first part has waited for this long, in milliseconds. @default 2000 */
+  /** Or when its first part has waited for this long, in milliseconds. @default 5000 */
   readonly maxWaitMs?: number;
 }
 
@@ -36,7 +36,7 @@ export class PartReport<Answer> {
     const recorded = new Promise<Answer>((resolve, reject) => {
       this.#waiting.push({ part, resolve, reject });
     });
-    const { batchSize = 20, maxWaitMs = 2000, isLast } = this.#options;
+    const { batchSize = 50, maxWaitMs = 60_000, isLast } = this.#options;
     if (this.#waiting.length >= batchSize || isLast()) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), maxWaitMs);
     return recorded;

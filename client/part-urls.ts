@@ -10,7 +10,7 @@ export interface PartUrlsOptions {
   readonly upcoming: (partNumber: number) => Iterable<number>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** How many parts one request signs. @default 20 */
+  /** How many parts one request signs. @default 50 */
   readonly batchSize?: number;
 }
 
@@ -26,7 +26,7 @@ export class PartUrls {
 
   constructor(options: PartUrlsOptions) {
     this.#options = options;
-    this.#batchSize = options.batchSize ?? 20;
+    this.#batchSize = options.batchSize ?? 50;
   }
 
   add(partUrls: readonly PartUrl[]): void {

@@ -103,12 +103,13 @@ export const UPLOAD_FUNCTIONS = {
     may: {
       table: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query', 'dynamodb:UpdateItem'],
       // To create the multipart upload; and a presigned URL may do what its signer may.
-      uploads: ['s3:AbortMultipartUpload', 's3:PutObject'],
+      uploads: ['s3:AbortMultipartUpload', 's3:ListMultipartUploadParts', 's3:PutObject'],
+      stateMachine: ['states:StartExecution'],
     },
     mayWith: {
       authorizeUpload: { authorizeFunction: ['lambda:InvokeFunction'] },
       // The first part's URL stores a staged object.
-      checkContent: { staging: ['s3:PutObject'] },
+      checkContent: { staging: ['s3:PutObject'], listStaging: ['s3:ListBucket'] },
     },
     alsoReads: ['SETTINGS'],
   },

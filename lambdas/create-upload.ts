@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { authorizeHook } from './clients/authorize-hook.ts';
 import { dynamoDbClient } from './clients/dynamodb.ts';
 import { s3Client } from './clients/s3.ts';
+import { stepFunctionsClient } from './clients/step-functions.ts';
 import { settings, variable } from './environment.ts';
 import { progressAnswer } from './http/answers.ts';
 import { type ApiAnswer, type ApiRequest, apiHandler } from './http/handler.ts';
@@ -10,17 +11,19 @@ import { logger } from './http/logger.ts';
 import { choosePartSize, pieceCount } from './parts/geometry.ts';
 import { readMarks } from './parts/ledger.ts';
 import { FIRST_PART_URLS } from './parts/limits.ts';
-import { firstMissing, toRanges } from './parts/ranges.ts';
+import { firstMissing, type Ranges, toRanges } from './parts/ranges.ts';
+import type { RecordServices } from './parts/record.ts';
 import { type Bucket } from './storage/multipart.ts';
 import { presignParts } from './storage/presign.ts';
 import { type AdmissionServices, admitUpload } from './upload/admission.ts';
 import { type UploadIdentity, uploadIdOf } from './upload/identity.ts';
 import { ensureMultipartUpload } from './upload/lifecycle.ts';
 import { checkFile, mediaType } from './upload/policy.ts';
-import { objectKey, type UploadRecord } from './upload/record.ts';
+import { objectKey, type UploadRecord, type UploadStatus } from './upload/record.ts';
 import { getUpload, type Table } from './upload/store.ts';
+import { bytesOfMarks, recordUnrecorded, unrecordedPieces } from './upload/unrecorded.ts';
 
-export interface Services extends AdmissionServices {
+export interface Services extends AdmissionServices, RecordServices {
   /** Signs the browser's URLs: accelerated where the deployment is. */
   readonly signer: Bucket;
 }
@@ -72,22 +75,42 @@ async function describe(
   now: number,
 ): Promise<ApiAnswer> {
   const count = pieceCount(upload);
-  const isOver = upload.status !== 'uploading';
-  const { marks, bytes } =
-    created || isOver ? { marks: new Map(), bytes: 0 } : await readMarks(services.table, upload);
-  const received = isOver ? ([[1, count]] as const) : toRanges(marks.keys());
+  const { status, bytes, received } = created
+    ? { status: upload.status, bytes: 0, received: [] }
+    : await takeStock(services, upload, now);
+  const isOver = status !== 'uploading';
   return {
     status: created ? 201 : 200,
     body: {
-      ...progressAnswer(upload, { status: upload.status, receivedBytes: isOver ? upload.totalSize : bytes }),
+      ...progressAnswer(upload, { status, receivedBytes: isOver ? upload.totalSize : bytes }),
       key: objectKey(upload),
       partSize: upload.pieceSize,
       partCount: count,
-      receivedParts: received,
+      receivedParts: isOver ? [[1, count]] : received,
       partUrls: isOver
         ? []
         : await signFirst(services, upload, created, firstMissing(received, count, FIRST_PART_URLS), now),
     },
+  };
+}
+
+/**
+ * What is there of an upload that goes on. Parts that S3 has and nobody reported, since a browser died first, are put
+ * on record: they are not to travel again.
+ */
+async function takeStock(
+  services: Services,
+  upload: UploadRecord,
+  now: number,
+): Promise<{ status: UploadStatus; bytes: number; received: Ranges }> {
+  if (upload.status !== 'uploading') return { status: upload.status, bytes: 0, received: [] };
+  const { marks, bytes } = await readMarks(services.table, upload);
+  const unrecorded =
+    bytes < upload.totalSize ? await unrecordedPieces(services.bucket, upload, marks) : new Map();
+  return {
+    status: await recordUnrecorded(services, upload, bytes, unrecorded, now),
+    bytes: bytes + bytesOfMarks(upload, unrecorded),
+    received: toRanges([...marks.keys(), ...unrecorded.keys()]),
   };
 }
 
@@ -120,6 +143,7 @@ function buildServices(): Services {
   return {
     table: { client: dynamoDbClient(), tableName: variable('TABLE_NAME') },
     bucket,
+    stateMachine: { client: stepFunctionsClient(), stateMachineArn: variable('STATE_MACHINE_ARN') },
     signer: chosen.accelerate ? { client: s3Client({ accelerate: true }), bucketName } : bucket,
     settings: chosen,
     hook: authorizeHook(),

@@ -2,7 +2,7 @@ import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { type EventBus, putEvent } from '../events/put-event.ts';
 import { DETAIL_TYPES, eventDetail, isoTime, type UploadExpiredDetail } from '../events/upload-event.ts';
 import { type PieceMark, readMarks } from '../parts/ledger.ts';
-import { complete, type RecordServices, recordStoredPieces } from '../parts/record.ts';
+import { type RecordServices, recordStoredPieces } from '../parts/record.ts';
 import type { Bucket } from '../storage/multipart.ts';
 import { sweepStorage } from '../storage/sweep.ts';
 import { executionArn, startExecution } from '../workflow/execution.ts';
@@ -11,7 +11,7 @@ import { FIRST_LOOK_SECONDS, UploadEnded } from './lifecycle.ts';
 import { hasQuota, release } from './quota.ts';
 import { executionNameOf, isOpen, type UploadRecord } from './record.ts';
 import { changeUpload } from './store.ts';
-import { bytesOfMarks, unrecordedPieces } from './unrecorded.ts';
+import { bytesOfMarks, recordUnrecorded, unrecordedPieces } from './unrecorded.ts';
 
 export interface LookServices extends RecordServices {
   readonly bucket: Bucket;
@@ -53,7 +53,7 @@ async function lookAtOpen(services: LookServices, upload: UploadRecord, now: num
   const unrecorded =
     isQuiet && bytes < upload.totalSize ? await unrecordedPieces(bucket, upload, marks) : new Map();
   if (bytes + bytesOfMarks(upload, unrecorded) === upload.totalSize)
-    return await finish(services, upload, unrecorded, now);
+    return await finish(services, upload, bytes, unrecorded, now);
   if (unrecorded.size > 0) await recordStoredPieces(services, upload, unrecorded, now);
 
   const looksWithoutChange = isQuiet ? (upload.looksWithoutChange ?? 0) + 1 : 0;
@@ -82,21 +82,18 @@ async function lookAtOverdue(services: LookServices, upload: UploadRecord, now: 
     set: { expiresAt: Math.floor(now / 1000) + FIRST_LOOK_SECONDS },
     when: { status: ['uploading'], expiresAtMost: now },
   });
-  return prolonged ? await finish(services, prolonged, unrecorded, now) : 'waiting';
+  return prolonged ? await finish(services, prolonged, bytes, unrecorded, now) : 'waiting';
 }
 
-/** @param unrecorded the pieces without which the record is not whole */
 async function finish(
   services: LookServices,
   upload: UploadRecord,
+  bytes: number,
   unrecorded: ReadonlyMap<number, PieceMark>,
   now: number,
 ): Promise<Outcome> {
   try {
-    const recorded =
-      unrecorded.size > 0 ? await recordStoredPieces(services, upload, unrecorded, now) : undefined;
-    // A full page may not have been noted, for the same reason that brought us here.
-    if (recorded?.status !== 'completing') await complete(services, upload, now);
+    await recordUnrecorded(services, upload, bytes, unrecorded, now);
     return 'completing';
   } catch (error) {
     if (error instanceof UploadEnded) return 'waiting';

@@ -1,8 +1,9 @@
 import { paginateListObjectsV2 } from '@aws-sdk/client-s3';
 import { bytesOfPieces, chunksOfPart, pieceLength } from '../parts/geometry.ts';
 import { directMark, isDirect, type PieceMark } from '../parts/ledger.ts';
+import { complete, type RecordServices, recordStoredPieces } from '../parts/record.ts';
 import { type Bucket, isS3Error, listParts, unquoted } from '../storage/multipart.ts';
-import { objectKey, stagedChunkKey, type UploadRecord } from './record.ts';
+import { objectKey, stagedChunkKey, type UploadRecord, type UploadStatus } from './record.ts';
 
 /**
  * Pieces that S3 has and the record does not: their function or their browser died before it could say so. Only whole
@@ -20,6 +21,27 @@ export async function unrecordedPieces(
   ])
     if (!marks.has(number) && !found.has(number)) found.set(number, mark);
   return found;
+}
+
+/**
+ * Records them, and starts the completion where nothing else is missing.
+ *
+ * @param bytes recorded already
+ * @throws UploadEnded when the upload is not this attempt's any more
+ */
+export async function recordUnrecorded(
+  services: RecordServices,
+  upload: UploadRecord,
+  bytes: number,
+  unrecorded: ReadonlyMap<number, PieceMark>,
+  now: number,
+): Promise<UploadStatus> {
+  const recorded =
+    unrecorded.size > 0 ? await recordStoredPieces(services, upload, unrecorded, now) : undefined;
+  const isWhole = bytes + bytesOfMarks(upload, unrecorded) === upload.totalSize;
+  // A full page may not have been noted, since its function died: then nobody else knows that all is there.
+  if (isWhole && recorded?.status !== 'completing') return (await complete(services, upload, now)).status;
+  return recorded?.status ?? upload.status;
 }
 
 export const bytesOfMarks = (upload: UploadRecord, marks: ReadonlyMap<number, PieceMark>): number =>

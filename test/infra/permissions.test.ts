@@ -31,7 +31,9 @@ const MAY: Record<UploadFunctionName, string[]> = {
     'dynamodb:Query on Table',
     'dynamodb:UpdateItem on Table',
     's3:AbortMultipartUpload on Bucket/uploads/*',
+    's3:ListMultipartUploadParts on Bucket/uploads/*',
     's3:PutObject on Bucket/uploads/*',
+    'states:StartExecution on WorkflowStateMachine',
   ],
   'get-upload': ['dynamodb:GetItem on Table', 'dynamodb:Query on Table'],
   'sign-parts': ['dynamodb:GetItem on Table', 's3:PutObject on Bucket/uploads/*'],
@@ -107,7 +109,7 @@ const featured = synthesise({
 const INVOKE = 'lambda:InvokeFunction on arn:aws:lambda:us-east-1:000000000000:function:authorize';
 const MAY_WITH_FEATURES: Partial<Record<UploadFunctionName, string[]>> = {
   'receive-chunk': [INVOKE],
-  'create-upload': [INVOKE, 's3:PutObject on Bucket/staging/*'],
+  'create-upload': [INVOKE, `s3:ListBucket on Bucket ${STAGED}`, 's3:PutObject on Bucket/staging/*'],
   'sign-parts': ['s3:PutObject on Bucket/staging/*'],
   'gather-parts': ['s3:GetObject on Bucket/staging/*', 's3:ListBucket on Bucket'],
 };

@@ -261,6 +261,18 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'parts that nobody reported are found when their client begins again',
+    play: async (stack) => {
+      const file = video(PART + 10);
+      const upload = await create(stack, file);
+      await putAll(file, upload);
+      const { status, receivedParts } = await create(stack, file);
+      if (status !== 'completing' || JSON.stringify(receivedParts) !== '[[1,2]]')
+        throw new Error(`${status}, with ${JSON.stringify(receivedParts)}`);
+      await completed(stack, upload.uploadId, file);
+    },
+  },
+  {
     name: 'an ETag that is wrong is mended from what S3 lists',
     play: async (stack) => {
       const file = video(200);

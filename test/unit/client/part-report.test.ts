@@ -22,21 +22,21 @@ function setUp(isLast = () => false) {
   return { report, sent };
 }
 
-test('gathers parts for two seconds', async () => {
+test('gathers parts for a minute', async () => {
   const { report, sent } = setUp();
   const first = report.add(part(1));
-  jest.advanceTimersByTime(1500);
+  jest.advanceTimersByTime(45_000);
   void report.add(part(2));
   expect(sent).toEqual([]);
-  jest.advanceTimersByTime(500);
+  jest.advanceTimersByTime(15_000);
   expect(sent).toEqual([[1, 2]]);
   expect(await first).toBe(1);
 });
 
-test('does not wait when twenty have gathered, nor for company that will not come', () => {
+test('does not wait when fifty have gathered, nor for company that will not come', () => {
   const { report, sent } = setUp();
-  for (let number = 1; number <= 20; number++) void report.add(part(number));
-  expect(sent.map((numbers) => numbers.length)).toEqual([20]);
+  for (let number = 1; number <= 50; number++) void report.add(part(number));
+  expect(sent.map((numbers) => numbers.length)).toEqual([50]);
   const last = setUp(() => true);
   void last.report.add(part(1));
   expect(last.sent).toEqual([[1]]);
