@@ -30,6 +30,8 @@ export interface AwsEndpointOptions {
   readonly dynamodbEndpoint?: string | undefined;
   /** The bucket that is used, also where the template does not make it. */
   readonly bucketName: string;
+  /** The table of uploads. */
+  readonly tableName: string;
   /** Multiplies the pauses before Step Functions, EventBridge and Lambda try again. @default 1 */
   readonly retryTimeScale?: number | undefined;
   /** Whether schedules run by themselves when they are due. @default true */
@@ -143,6 +145,18 @@ export async function openAwsEndpoint(
       'GET /_local/events': ({ query }) => events.list(numbers(query, ['after', 'limit'])),
       'GET /_local/events/dead': () => ({ events: events.dead() }),
       'POST /_local/schedules/{name}/run': ({ params }) => events.runSchedule(params.name ?? ''),
+      'GET /_local/uploads': async ({ query }) => {
+        // It brings the functions' own code, and the SDK with it: a start need not wait for that.
+        const { listUploads } = await import('./uploads.ts');
+        return await listUploads(dynamodb.engine, options.tableName, clock.now(), query);
+      },
+      'GET /_local/object-url': async ({ query }) => {
+        const { signObjectUrl } = await import('./object-url.ts');
+        const { region } = template;
+        const { bucketName: Bucket } = options;
+        const target = { Bucket, Key: query.get('key') ?? '' };
+        return { url: await signObjectUrl({ endpoint: url, region, credentials: credentials.root }, target) };
+      },
       'GET /_local/executions': ({ query }) => states.list(numbers(query, ['limit', 'before'])),
       'GET /_local/executions/{name}': ({ params }) => {
         const execution = states.get(params.name ?? '');

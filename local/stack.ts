@@ -120,6 +120,7 @@ async function start(options: LocalStackOptions, closers: (() => unknown)[]): Pr
       s3: options.s3,
       dynamodbEndpoint: options.dynamodbEndpoint,
       bucketName: names.bucketName,
+      tableName: names.tableName,
       retryTimeScale: options.retryTimeScale,
       schedules: options.schedules,
       log,

@@ -1,6 +1,7 @@
 import { BusView } from './bus-view.ts';
 import { ExecutionList } from './execution-list.ts';
 import { ExecutionView } from './execution-view.ts';
+import { UploadList } from './upload-list.ts';
 
 const REFRESH_MS = 2000;
 
@@ -8,26 +9,34 @@ const find = <T extends HTMLElement>(selector: string): T => document.querySelec
 
 const list = new ExecutionList(find('#list'), find('#count'));
 const view = new ExecutionView((execution) => list.update(execution));
+const uploads = new UploadList(find('#uploads'), find('#upload-count'), find('#more-uploads'));
 const bus = new BusView(find('#bus'), find('#no-events'));
 
-/** `#/`, `#/executions/<name>` and `#/events`, so that each can be linked to and the back button works. */
-function route(): { readonly view: 'executions' | 'events'; readonly name?: string } {
+const VIEWS = ['executions', 'uploads', 'events'] as const;
+
+/** `#/`, `#/executions/<name>`, `#/uploads` and `#/events`, so that each can be linked to and the back button works. */
+function route(): { readonly view: (typeof VIEWS)[number]; readonly name?: string } {
   const [, first, name] = location.hash.split('/');
-  if (first === 'events') return { view: 'events' };
-  return { view: 'executions', ...(name ? { name: decodeURIComponent(name) } : {}) };
+  const view = VIEWS.find((one) => one === first) ?? 'executions';
+  return { view, ...(name ? { name: decodeURIComponent(name) } : {}) };
 }
 
 async function showRoute(): Promise<void> {
   const { view: shown, name } = route();
-  find('#executions-view').hidden = shown !== 'executions';
-  find('#events-view').hidden = shown !== 'events';
+  for (const one of VIEWS) find(`#${one}-view`).hidden = one !== shown;
   document.body.classList.toggle('has-detail', name !== undefined);
   for (const link of document.querySelectorAll<HTMLElement>('[data-view]')) {
     if (link.dataset.view === shown) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   list.choose(name ?? '');
-  await reporting(shown === 'events' ? bus.refresh() : view.open(name));
+  await reporting(shown === 'executions' ? view.open(name) : refresh(shown));
+}
+
+async function refresh(shown: (typeof VIEWS)[number]): Promise<void> {
+  if (shown === 'uploads') await uploads.refresh();
+  else if (shown === 'events') await bus.refresh();
+  else await Promise.all([list.refresh(), view.refresh()]);
 }
 
 /** Says whether the stack answers, once each time that it changes. */
@@ -44,13 +53,7 @@ async function reporting(work: Promise<void>): Promise<void> {
 
 async function refreshForever(): Promise<never> {
   for (;;) {
-    if (!document.hidden) {
-      await reporting(
-        route().view === 'events'
-          ? bus.refresh()
-          : Promise.all([list.refresh(), view.refresh()]).then(() => {}),
-      );
-    }
+    if (!document.hidden) await reporting(refresh(route().view));
     await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
   }
 }
@@ -63,7 +66,18 @@ const applyFilter = (): void =>
 
 find('#search').addEventListener('input', applyFilter);
 find('#status').addEventListener('change', applyFilter);
-find('.filters').addEventListener('submit', (event) => event.preventDefault());
+const applyUploadFilter = (): void =>
+  void reporting(
+    uploads.filter({
+      search: find<HTMLInputElement>('#search-uploads').value,
+      status: find<HTMLSelectElement>('#upload-status').value,
+    }),
+  );
+find('#search-uploads').addEventListener('input', applyUploadFilter);
+find('#upload-status').addEventListener('change', applyUploadFilter);
+find('#more-uploads').addEventListener('click', () => void reporting(uploads.showMore()));
+for (const form of document.querySelectorAll('.filters'))
+  form.addEventListener('submit', (event) => event.preventDefault());
 const showOnlyUploads = (): void => {
   find('#bus').classList.toggle('hide-workflow', find<HTMLInputElement>('#only-uploads').checked);
 };

@@ -15,7 +15,7 @@ import { announce } from './announcer.ts';
 import { type Unfinished, UnfinishedUploads } from './unfinished.ts';
 import { showUnfinished } from './unfinished-list.ts';
 import { type Action, UploadCard } from './upload-card.ts';
-import { fetchEvent, fetchWorkflow, hasLocalStack } from './workflow.ts';
+import { fetchEvent, fetchObjectUrl, fetchWorkflow, hasLocalStack } from './workflow.ts';
 
 declare const Resumable: ResumableConstructor;
 
@@ -130,7 +130,8 @@ async function complete(r: Resumable, file: ResumableFile): Promise<void> {
     });
     unfinished.forget(file.uniqueIdentifier);
     card.show('completed');
-    card.showResult(upload, await fetchEvent(uploadId));
+    const [event, url] = await Promise.all([fetchEvent(uploadId), fetchObjectUrl(upload.key)]);
+    card.showResult(upload, { event, url });
     announce(`${file.fileName} completed`);
   } catch (error) {
     if (error instanceof UploadReopenedError) return act(r, file, 'retry');

@@ -97,13 +97,16 @@ export class UploadCard {
     while (list.children.length > states.length) list.lastElementChild?.remove();
   }
 
-  showResult({ key, totalBytes, etag }: CompletedUpload, event: UploadEvent | undefined): void {
+  /** @param local what only a local stack tells: the event on its bus, and where the object can be had */
+  showResult(
+    { key, totalBytes, etag }: CompletedUpload,
+    { event, url }: { readonly event?: UploadEvent | undefined; readonly url?: string | undefined },
+  ): void {
     this.#part('.key').textContent = key;
     this.#part('.size').textContent = `${totalBytes.toLocaleString('en')} bytes`;
     this.#part('.etag').textContent = etag;
-    const bucket = event?.detail.bucket;
-    this.#part('.download').textContent = bucket ? `aws s3 cp "s3://${bucket}/${key}" .` : '';
-    this.#part('.download').hidden = this.#part('.download-term').hidden = !bucket;
+    (this.#part('.download a') as HTMLAnchorElement).href = url ?? '';
+    this.#part('.download').hidden = this.#part('.download-term').hidden = !url;
     this.#part('.event pre').textContent = event ? JSON.stringify(event, null, 2) : '';
     this.#part('.event').hidden = !event;
     this.#part('.result').hidden = false;

@@ -68,3 +68,10 @@ export async function fetchEvent(uploadId: string): Promise<UploadEvent | undefi
   }
   return completions.get(uploadId);
 }
+
+/** A URL from which anyone on this machine can download a finished object. */
+export async function fetchObjectUrl(key: string): Promise<string | undefined> {
+  if (!(await hasLocalStack())) return undefined;
+  const answer = await fetch(`/_local/object-url?${new URLSearchParams({ key })}`);
+  return answer.ok ? ((await answer.json()) as { url: string }).url : undefined;
+}

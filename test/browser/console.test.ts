@@ -1,4 +1,6 @@
+import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { StartExecutionCommand } from '@aws-sdk/client-sfn';
+import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { seriousFindings } from '../support/accessibility.ts';
@@ -115,6 +117,47 @@ test('a new upload comes in at the top by itself', async () => {
   expect(errors).toEqual([]);
 }, 120_000);
 
+test('with a thousand uploads the table finds, filters and leads to their executions at once', async () => {
+  const { page, errors } = await openConsole();
+  const item = (await stack.items()).find(
+    ({ pk, sk }) => sk === 'upload' && String(pk).endsWith(stuck.uploadId),
+  );
+  await inParallel(
+    Array.from({ length: THOUSAND }, (_, number) => number),
+    8,
+    async (number) => {
+      // Begun, and nothing more: these are on no execution's list.
+      const upload = {
+        ...{ ...item, status: 'uploading', fileName: `film-${number}.mp4` },
+        pk: `owner-${number % 7}#${number.toString(16).padStart(32, '0')}`,
+        attempt: number.toString(36).padStart(14, '0'),
+      };
+      await stack.dynamodb.send(new PutItemCommand({ TableName: stack.tableName, Item: marshall(upload) }));
+    },
+  );
+  const start = performance.now();
+  await page.getByRole('link', { name: 'Uploads' }).click();
+  const count = page.locator('#upload-count');
+  await count.filter({ hasText: /^10\d\d uploads$/ }).waitFor();
+  await page.locator('#uploads tr').first().waitFor();
+  console.log(`uploads: ${Math.round(performance.now() - start)} ms`);
+  expect(performance.now() - start).toBeLessThan(2 * RESPONSIVE_MS);
+  expect(await page.locator('#uploads tr').count()).toBe(200);
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await page.locator('#uploads tr').nth(399).waitFor();
+
+  await page.fill('#search-uploads', 'FILM-77');
+  await count.filter({ hasText: /^11 uploads$/ }).waitFor();
+  expect(await page.locator('#uploads tr').first().innerText()).toMatch(
+    /^film-779.mp4\s+Uploading\s+0 % of 1.0 KB/,
+  );
+  await page.fill('#search-uploads', stuck.uploadId);
+  await page.selectOption('#upload-status', 'failed');
+  await page.locator('#uploads tr', { hasText: 'Failed' }).getByRole('link').click();
+  await page.getByRole('heading', { name: stuck.execution }).waitFor();
+  expect(errors).toEqual([]);
+}, 180_000);
+
 test('a failed execution shows where and why, and is redriven from here', async () => {
   const { page, errors } = await openConsole();
   await page.fill('#search', stuck.uploadId);
@@ -164,6 +207,9 @@ test.each(['light', 'dark'] as const)(
     expect(await seriousFindings(page)).toEqual([]);
     await page.locator('#list a').nth(3).click();
     await page.locator('#detail-status').filter({ hasText: /./ }).waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+    await page.getByRole('link', { name: 'Uploads' }).click();
+    await page.locator('#uploads tr').first().waitFor();
     expect(await seriousFindings(page)).toEqual([]);
     await page.getByRole('link', { name: 'Events' }).click();
     await page.locator('#bus [data-source=resumable-uploads]').first().waitFor();

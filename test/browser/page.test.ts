@@ -51,6 +51,10 @@ describe.each(MODES)('in %s mode', (mode) => {
         'Announce completion',
       ].join(),
     );
+    const download = page.page.waitForEvent('download');
+    await card.getByRole('link', { name: 'The object' }).click();
+    expect((await download).suggestedFilename()).toBe(file.name);
+    expect(readFileSync(await (await download).path()).equals(file.bytes)).toBe(true);
     await card.getByText('The event that consumers get').click();
     expect(JSON.parse(await card.locator('.event pre').innerText())).toMatchObject({
       'detail-type': 'Upload Completed',

@@ -44,6 +44,9 @@ async function takeConsole(path: string, options: BrowserContextOptions): Promis
   await page.locator('#list a').first().click();
   await page.locator('#detail-status').filter({ hasText: /./ }).waitFor();
   await page.screenshot({ path, fullPage: true });
+  await page.getByRole('link', { name: 'Uploads' }).click();
+  await page.locator('#uploads tr').first().waitFor();
+  await page.screenshot({ path: path.replace('.png', '-uploads.png'), fullPage: true });
   await context.close();
 }
 
