@@ -109,6 +109,8 @@ async function openSession(
         setTarget(partNumber, await urls.get(partNumber));
       } catch (error) {
         await wholeElsewhere(api, uploadId, error);
+        // No other part will come to keep company to those that wait.
+        report.flush();
         control.markReceived(numbersIn([[1, partCount]]));
       }
     },

@@ -63,6 +63,8 @@ describe.each(MODES)('in %s mode', (mode) => {
     const file = files.add(SIZE);
     await first.chooseAndStall(stack, mode, file);
     await stack.setFaults([]);
+    await first.reload();
+    // What the server had not been told of, it was told in parting.
     const uploadId = await untilReceived(stack, file.name, 2);
     await first.reload();
     await first.page.getByText(`${mode === 'proxy' ? 33 : 40} % of 24 MB has arrived`).waitFor();
@@ -170,6 +172,28 @@ describe.each(MODES)('in %s mode', (mode) => {
     expect(errors).toEqual([]);
   }, 180_000);
 });
+
+test('after a crash nothing that S3 had travels again, although nobody had reported it', async () => {
+  const { context, errors } = await profile();
+  const first = await UploadsPage.open(context, stack);
+  const file = files.add(SIZE);
+  await first.chooseAndStall(stack, 'presigned', file);
+  const crashed = first.page.waitForEvent('crash');
+  const session = await context.newCDPSession(first.page);
+  session.send('Page.crash').catch(() => undefined); // Nobody is left to answer.
+  await crashed;
+  await stack.setFaults([]);
+  const { uploadId, receivedParts } = await uploadOf(stack, file.name);
+  expect(receivedParts).toEqual([]);
+
+  const second = await UploadsPage.open(context, stack);
+  await stack.clearCalls();
+  await second.choose('presigned', file);
+  expect(await second.completed(file.name)).toBe(uploadId);
+  await expectArrived(second, file);
+  expect(await storedPieces(stack, 'presigned')).toBe(pieces('presigned') - 2);
+  expect(errors).toEqual([]);
+}, 180_000);
 
 test('URLs that have expired before use are signed again', async () => {
   const { context, errors } = await profile();
