@@ -253,6 +253,11 @@ describe('presigned mode', () => {
       (path: string) => /^\/a\.mp4\/\d+$/.test(path),
       { status: 404, body: '<Code>NoSuchUpload</Code>' },
     ],
+    [
+      'storage, with others stored and not reported,',
+      (path: string) => path === '/a.mp4/10',
+      { status: 404, body: '<Code>NoSuchUpload</Code>' },
+    ],
     ['the API', (path: string) => path.endsWith('/parts'), problem(409, 'Nothing is left to send.')],
   ])(
     'succeeds when %s refuses parts since another tab has finished the upload',
