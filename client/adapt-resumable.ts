@@ -17,14 +17,15 @@ export function adaptResumable(
 ): Resumable {
   const flows = new WeakMap<ResumableFile, FileFlow>();
   const wrapped = new WeakSet<ResumableFile>();
-  const chunking = new Map<ResumableFile, () => void>();
+  /** Files that are being cut into chunks, and who waits for it. */
+  const cutting = new Map<ResumableFile, () => void>();
   let running = false;
 
   const host: FlowHost = {
     rebuildChunks: (file) =>
       new Promise((resolve) => {
-        chunking.set(file, resolve);
         file.bootstrap();
+        cutting.set(file, resolve);
       }),
     proceed: () => {
       if (running) fillSlots();
@@ -57,7 +58,13 @@ export function adaptResumable(
   function wrap(file: ResumableFile): void {
     if (wrapped.has(file)) return;
     wrapped.add(file);
-    const { abort, cancel } = file;
+    const { abort, bootstrap, cancel, isComplete } = file;
+    file.bootstrap = () => {
+      cutting.set(file, () => undefined);
+      bootstrap();
+    };
+    // Without its chunks it would count as complete, and with it perhaps everything.
+    file.isComplete = () => !cutting.has(file) && isComplete();
     file.abort = () => {
       abort();
       flows.get(file)?.revoke();
@@ -82,8 +89,9 @@ export function adaptResumable(
 
   resumable.on('fileAdded', wrap);
   resumable.on('chunkingComplete', (file) => {
-    chunking.get(file)?.();
-    chunking.delete(file);
+    const cut = cutting.get(file);
+    cutting.delete(file);
+    cut?.();
   });
   resumable.on('pause', () => {
     running = false;

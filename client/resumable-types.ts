@@ -45,9 +45,9 @@ export interface ResumableFile {
   retry(): void;
   pause(paused?: boolean): void;
   isPaused(): boolean;
-  bootstrap(): void;
+  bootstrap: () => void;
   isUploading(): boolean;
-  isComplete(): boolean;
+  isComplete: () => boolean;
 
   /** Set by us once the server has answered: the upload's id. */
   uploadId?: string;

@@ -167,6 +167,22 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
     expect(server.content('b.mp4')).toBe(text);
   });
 
+  test('is not complete while a file is being cut into chunks', async () => {
+    const r = make();
+    const sentAt: number[] = [];
+    r.on('complete', () => sentAt.push(server.count(method, sendsPart)));
+    r.on('fileAdded', (file) => {
+      const { bootstrap } = file;
+      file.bootstrap = () => {
+        bootstrap();
+        r.upload(); // As when another file gives up its slots.
+      };
+    });
+    await uploadAll(r, fileOf('a.mp4'));
+    await pause(20);
+    expect(sentAt).toEqual([10]);
+  });
+
   test('asks for a sign-in without retrying, and goes on by file.retry()', async () => {
     let token = 'Bearer old';
     const r = make({ headers: () => ({ authorization: token }) });
