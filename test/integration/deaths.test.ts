@@ -120,7 +120,7 @@ describe.each(WAYS)('$name', ({ begin, calls }) => {
 
 test('a presigned file of two pages is whole, with its reports dying at a dozen calls', async () => {
   const size = 16 * PART_SIZE + 1000;
-  const { file, uploadId, steps } = presigned(stack, size, { reportedAtOnce: true });
+  const { file, uploadId, steps } = presigned(stack, size, { reported: 'at once' });
   await stack.setFaults([
     {
       ...{ caller: 'record-parts', input: uploadId, times: 12, probability: 0.4, seed: 16 },

@@ -96,12 +96,12 @@ export function proxied(
 /**
  * A presigned file: created, its status asked for, each part signed, put and reported, and created again in between.
  *
- * @param reportedAtOnce all parts are reported by one request at the end
+ * @param reported each part when it is put, or all by one request at the end; or none: the file is created again
  */
 export function presigned(
   stack: TestStack,
   size: number,
-  { reportedAtOnce = false }: { reportedAtOnce?: boolean } = {},
+  { reported = 'each' }: { reported?: 'each' | 'at once' | 'never' } = {},
 ): PlayedUpload {
   const file = cheapFile(size);
   const uploadId = presignedIdOf(file);
@@ -139,12 +139,16 @@ export function presigned(
       }),
   });
   const numbers = Array.from({ length: Math.ceil(size / (5 * MiB)) }, (_, index) => index + 1);
-  if (reportedAtOnce) return { file, uploadId, steps: [create, ...numbers.map(put), report(numbers)] };
+  const resume = { ...create, name: 'resume' };
+  if (reported !== 'each') {
+    const last = reported === 'never' ? resume : report(numbers);
+    return { file, uploadId, steps: [create, ...numbers.map(put), last] };
+  }
   const [first = [], ...others] = numbers.map((number) => [put(number), report([number])]);
   return {
     file,
     uploadId,
-    steps: [create, status, ...first, { ...create, name: 'resume' }, ...others.flat()],
+    steps: [create, status, ...first, resume, ...others.flat()],
   };
 }
 
@@ -221,5 +225,10 @@ export const WAYS: readonly {
       'complete-upload CompleteMultipartUpload',
       'workflow PutEvents',
     ],
+  },
+  {
+    name: 'two parts, presigned and never reported',
+    begin: (stack) => presigned(stack, 5 * MiB + 1000, { reported: 'never' }),
+    calls: ['create-upload ListParts', 'create-upload UpdateItem', 'create-upload StartExecution'],
   },
 ];

@@ -253,6 +253,12 @@ describe('presigned mode', () => {
     expect(server.count('PUT', /./)).toBe(5);
   });
 
+  test('asks the API at most five times for each hundred parts', async () => {
+    await uploadAll(make(), fileOf('a.mp4', 'x'.repeat(4000)));
+    expect(server.count('PUT', /./)).toBe(400);
+    expect(server.requests.filter(({ url }) => url.host === 'api.example').length).toBeLessThanOrEqual(20);
+  });
+
   test('succeeds only when the parts are recorded, in few reports, through passing faults', async () => {
     server.failing(2, ({ url }) => (url.pathname.endsWith('/parts') ? { status: 503 } : undefined));
     const r = make();

@@ -75,7 +75,8 @@ describe('bytes on disk', () => {
       size += step.value.length;
     }
     expect(size).toBe(2 * minPart.length);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (let wait = 0; wait < 100 && filesOf(dir).length > 0; wait++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     expect(filesOf(dir)).toHaveLength(0);
   });
 
