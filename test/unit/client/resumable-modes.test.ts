@@ -141,7 +141,7 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
     void uploadAll(r, fileOf('a.mp4'));
     while (!r.files[0]?.uploadId) await pause(1);
     r.files[0].cancel();
-    await pause(50);
+    for (let wait = 0; wait < 100 && server.count('DELETE', /./) === 0; wait++) await pause(20);
     expect(server.count('DELETE', /^\/uploads\/a\.mp4$/)).toBe(1);
     expect(r.files).toEqual([]);
 

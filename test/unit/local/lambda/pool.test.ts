@@ -234,7 +234,7 @@ describe('threads', () => {
   test('without work are ended', async () => {
     const { pool, callers } = start({ Counter: { code: counter } }, { idleMs: 20 });
     await pool.invoke('Counter', {});
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     await expect(pool.invoke('Counter', {})).resolves.toMatchObject({ payload: { count: 1 } });
     expect(callers).toHaveLength(2);
   });
