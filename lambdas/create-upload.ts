@@ -22,6 +22,7 @@ import { checkFile, mediaType } from './upload/policy.ts';
 import { objectKey, type UploadRecord, type UploadStatus } from './upload/record.ts';
 import { getUpload, type Table } from './upload/store.ts';
 import { bytesOfMarks, recordUnrecorded, unrecordedPieces } from './upload/unrecorded.ts';
+import { startExecution } from './workflow/execution.ts';
 
 export interface Services extends AdmissionServices, RecordServices {
   /** Signs the browser's URLs: accelerated where the deployment is. */
@@ -103,6 +104,8 @@ async function takeStock(
   upload: UploadRecord,
   now: number,
 ): Promise<{ status: UploadStatus; bytes: number; received: Ranges }> {
+  // Who made it completing may have died just before it could start the execution.
+  if (upload.status === 'completing') await startExecution(services.stateMachine, upload);
   if (upload.status !== 'uploading') return { status: upload.status, bytes: 0, received: [] };
   const { marks, bytes } = await readMarks(services.table, upload);
   const unrecorded =
