@@ -1,4 +1,4 @@
-import { type AttributeValue } from '@aws-sdk/client-dynamodb';
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
 import { executionName, type UploadMode } from '../lambdas/upload/identity.ts';
 import { objectKey, statusAt, type UploadRecord, type UploadStatus } from '../lambdas/upload/record.ts';
