@@ -48,16 +48,25 @@ export async function startCeph(): Promise<Ceph> {
     const keyring = join(scratch, 'keyring');
     const fsid = randomUUID();
     await writeFile(configuration, cephConfiguration({ scratch, fsid, monitorPort, gatewayPort }));
-    for (const folder of ['data/mon', 'data/osd', 'data/rgw', 'run', 'log']) {
+    for (const folder of ['data/mon', 'data/osd', 'data/rgw', 'run']) {
       mkdirSync(join(scratch, folder), { recursive: true });
     }
 
     const tool = (program: string, ...args: string[]): Promise<unknown> =>
       run(program, ['-c', configuration, ...args], { timeout: 60_000 });
-    const daemon = (name: string, program: string, ...args: string[]): TiedProcess => {
-      const process = spawnTied(name, [program, '-f', '-c', configuration, ...args], { scratch });
-      processes.push(process);
-      return process;
+    const daemon = (program: string, ...args: string[]): void => {
+      processes.push(spawnTied(program, [program, '-f', '-c', configuration, ...args], { scratch }));
+    };
+    /** What a daemon that ends says is the reason, not what then waits for it in vain. */
+    const whileAllRun = <T>(work: Promise<T>): Promise<T> =>
+      Promise.race([work, ...processes.map(({ failed }) => failed)]);
+    /** Refused (EPERM) by a monitor that has just begun, or that the tool has not got to know yet: asked again. */
+    const command = (...args: string[]): Promise<void> => {
+      const done = () =>
+        tool('ceph', '--connect-timeout', '5', ...args)
+          .then(() => true)
+          .catch(() => false);
+      return whileAllRun(waitUntil(`ceph ${args.join(' ')}`, done, 60_000));
     };
 
     await run('ceph-authtool', [
@@ -83,24 +92,15 @@ export async function startCeph(): Promise<Ceph> {
       monitorMap,
     ]);
     await tool('ceph-mon', '--mkfs', '-i', 'a', '--monmap', monitorMap, '--keyring', keyring);
-    const monitor = daemon('ceph-mon', 'ceph-mon', '-i', 'a');
+    daemon('ceph-mon', '-i', 'a');
 
     const storage = randomUUID();
-    // A monitor that has just been made refuses commands (EPERM) until it has taken in the keyring.
-    const accepts = async (): Promise<boolean> => {
-      try {
-        await tool('ceph', '--connect-timeout', '5', 'osd', 'new', storage);
-        return true;
-      } catch {
-        return false;
-      }
-    };
-    await Promise.race([waitUntil('the monitor accepting commands', accepts, 60_000), monitor.failed]);
+    await command('osd', 'new', storage);
     await tool('ceph-osd', '-i', '0', '--mkfs', '--osd-uuid', storage);
-    daemon('ceph-osd', 'ceph-osd', '-i', '0');
-    await tool('ceph', 'osd', 'crush', 'add', 'osd.0', '1', 'root=default', 'host=localhost');
+    daemon('ceph-osd', '-i', '0');
+    await command('osd', 'crush', 'add', 'osd.0', '1', 'root=default', 'host=localhost');
 
-    const gateway = daemon('radosgw', 'radosgw', '-n', 'client.admin');
+    daemon('radosgw', '-n', 'client.admin');
     const endpoint = `http://127.0.0.1:${gatewayPort}`;
     const answers = async (): Promise<boolean> => {
       try {
@@ -109,7 +109,7 @@ export async function startCeph(): Promise<Ceph> {
         return false;
       }
     };
-    await Promise.race([waitUntil('the gateway answering', answers, 90_000), gateway.failed]);
+    await whileAllRun(waitUntil('the gateway answering', answers, 90_000));
 
     const accessKeyId = randomBytes(10).toString('hex').toUpperCase();
     const secretAccessKey = randomBytes(20).toString('hex');
@@ -145,6 +145,10 @@ async function requirePrograms(): Promise<void> {
   }
 }
 
+/**
+ * The storage daemon does not say where it stands when it starts: it says so before it has heard the cluster's id, and
+ * one start in ten then ends with "wrong fsid". It is told instead (`osd crush add`).
+ */
 const cephConfiguration = (options: {
   readonly scratch: string;
   readonly fsid: string;
@@ -163,6 +167,8 @@ osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg num = 8
 osd crush chooseleaf type = 0
+osd crush update on start = false
+osd class update on start = false
 mon allow pool size one = true
 mon max pg per osd = 2000
 osd objectstore = memstore
@@ -174,8 +180,9 @@ rgw data = ${options.scratch}/data/rgw
 run dir = ${options.scratch}/run
 pid file = ${options.scratch}/run/$name.pid
 admin socket = ${options.scratch}/run/$name.asok
-log file = ${options.scratch}/log/$name.log
-mon cluster log file = ${options.scratch}/log/cluster.log
+log to file = false
+log to stderr = true
+mon cluster log file = ${options.scratch}/cluster.log
 crash dir = ${options.scratch}/run
 keyring = ${options.scratch}/keyring
 rgw frontends = beast endpoint=127.0.0.1:${options.gatewayPort}

@@ -4,13 +4,14 @@ import { createServer } from 'node:net';
 
 /**
  * Runs a program and kills it as soon as our end of its standard input closes: also when this process is killed
- * and can clean up nothing. The last to go removes the scratch folder.
+ * and can clean up nothing. The last to go removes the scratch folder; a program that ended by itself leaves it, for
+ * the others and for its log.
  */
 const supervisor = `
 exec 3<&0
 "$@" </dev/null 3<&- &
 child=$!
-{ cat <&3; kill -KILL $child; sleep 0.3; rm -rf -- "$SCRATCH"; } >/dev/null 2>&1 &
+{ cat <&3; kill -KILL $child && sleep 0.3 && rm -rf -- "$SCRATCH"; } >/dev/null 2>&1 &
 exec 3<&-
 wait $child
 `;
