@@ -6,8 +6,9 @@ const project = (name, extra = {}) => ({
   ...extra,
 });
 
-/** Real engines start once for all suites, where they are asked for. */
-const engines = {
+/** Real engines start once for all suites, where they are asked for; what is about them alone runs only then. */
+const integration = {
+  testPathIgnorePatterns: process.env.ENGINES === 'real' ? [] : ['/on-real-engines/'],
   globalSetup: '<rootDir>/test/engines/global-setup.ts',
   globalTeardown: '<rootDir>/test/engines/global-teardown.ts',
 };
@@ -17,11 +18,14 @@ export default {
   verbose: true,
   // Generous: a slow machine is no failure; what hangs is still found.
   testTimeout: 60_000,
+  globalSetup: '<rootDir>/test/scratch-folder.ts',
+  globalTeardown: '<rootDir>/test/scratch-folder-teardown.ts',
   projects: [
     project('unit'),
     project('infra'),
-    project('integration', engines),
+    project('integration', integration),
     project('model'),
     project('browser'),
+    project('aws'),
   ],
 };

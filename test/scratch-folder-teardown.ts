@@ -1,0 +1,3 @@
+import { tearDown } from './scratch-folder.ts';
+
+export default tearDown;
