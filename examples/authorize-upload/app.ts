@@ -6,7 +6,8 @@
 import { fileURLToPath } from 'node:url';
 import { App, Stack } from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-// In an app of yours: from 'resumable-uploads'.
+// In an app of yours ResumableUploads comes from 'resumable-uploads'. The other two are this project's own: they read the
+// local stack's options, and add the outputs that it looks for.
 import { loadConfig } from '../../infra/config.ts';
 import { ResumableUploads } from '../../infra/resumable-uploads.ts';
 import { addOutputs } from '../../infra/stack.ts';
