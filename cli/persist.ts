@@ -10,10 +10,9 @@ export interface PersistOptions {
   /**
    * Looks at a refusal.
    *
-   * @param retry 1 after the first failure
    * @throws where it is final
    */
-  readonly judge: (answer: Answer, retry: number) => void;
+  readonly judge: (answer: Answer) => void;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
 }
@@ -32,7 +31,7 @@ export async function persist({ request, judge, signal, onBytes }: PersistOption
     });
     if (answer.status >= 200 && answer.status < 300) return answer;
     onBytes(-sent);
-    judge(answer, retry);
+    judge(answer);
     if (retry > MAX_RETRIES)
       throw new Error('The server cannot be reached, or keeps failing. Try again later.');
     const asked = retryAfterMs(answer.headers['retry-after'], Date.now());

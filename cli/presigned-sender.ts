@@ -3,7 +3,7 @@ import { assertOpen, wholeElsewhere } from '../client/confirm.ts';
 import { PartReport } from '../client/part-report.ts';
 import { PartUrls } from '../client/part-urls.ts';
 import { missingNumbers, numbersIn } from '../client/ranges.ts';
-import { judgeStorageAnswer } from '../client/storage-answer.ts';
+import { StorageJudge } from '../client/storage-answer.ts';
 import type { Connection } from './connection.ts';
 import type { LocalFile } from './local-file.ts';
 import { persist } from './persist.ts';
@@ -40,6 +40,7 @@ export async function presignedSender(
     now: Date.now,
   });
   urls.add(opened.partUrls);
+  const judge = new StorageJudge();
 
   const reporting = new Set<Promise<unknown>>();
   let refused: unknown;
@@ -68,13 +69,14 @@ export async function presignedSender(
             body: file.stream((partNumber - 1) * partSize, length),
             length,
           }),
-          judge(answer, retry) {
-            if (judgeStorageAnswer(answer, retry) === 'sign again') urls.discard(partNumber);
+          judge(answer) {
+            if (judge.judge(partNumber, answer) === 'sign again') urls.discard(partNumber);
           },
           signal: partSignal,
           onBytes,
         });
         if (!headers.etag) throw new Error(`Storage answered part ${partNumber} without an ETag.`);
+        urls.discard(partNumber); // Thousands of them are megabytes.
         onTheWay.delete(partNumber);
         // Not waited for: the next part may start meanwhile. `flush` does wait, and tells of failures.
         const recorded = report.add({ partNumber, etag: headers.etag }).then((answer) => {

@@ -1,6 +1,13 @@
 import { FileFlow, type FlowControl, type FlowHost, type UploadSession } from './file-flow.ts';
-import { fileIdentifier } from './identifier.ts';
-import type { Resumable, ResumableChunk, ResumableConstructor, ResumableFile } from './resumable-types.ts';
+import { fileIdentifier, type IdentifiableFile, identifierWithoutBytes } from './identifier.ts';
+import type { AnyResumableConstructor, Resumable, ResumableChunk, ResumableFile } from './resumable-types.ts';
+
+/** With waits of up to 30 seconds: some ten minutes without an answer. */
+export const MAX_CHUNK_RETRIES = 50;
+
+/** Resumable.js drops a file without a word where this rejects: one that cannot be read is to fail aloud. */
+const identify = (file: IdentifiableFile): Promise<string> =>
+  fileIdentifier(file).catch(() => identifierWithoutBytes(file));
 
 /**
  * Makes a Resumable.js instance that asks `open` about each file when its turn comes, cuts it into chunks of the size
@@ -11,22 +18,19 @@ import type { Resumable, ResumableChunk, ResumableConstructor, ResumableFile } f
  * back (`file.pause(true); file.abort(); r.upload()`). And `file.cancel()` also deletes what the server has.
  */
 export function adaptResumable(
-  Constructor: ResumableConstructor,
+  Constructor: AnyResumableConstructor,
   options: Record<string, unknown>,
   open: (control: FlowControl) => Promise<UploadSession>,
 ): Resumable {
   const flows = new WeakMap<ResumableFile, FileFlow>();
-  const wrapped = new WeakSet<ResumableFile>();
-  /** Files that are being cut into chunks, and who waits for it. */
+  /** Resumable.js's own `bootstrap` of each file, which cuts it into chunks. */
+  const bootstraps = new WeakMap<ResumableFile, () => void>();
+  /** Files that are being cut into chunks, and what follows. */
   const cutting = new Map<ResumableFile, () => void>();
   let running = false;
 
   const host: FlowHost = {
-    rebuildChunks: (file) =>
-      new Promise((resolve) => {
-        file.bootstrap();
-        cutting.set(file, resolve);
-      }),
+    rebuildChunks: (file) => new Promise((resolve) => cut(file, resolve)),
     proceed: () => {
       if (running) fillSlots();
     },
@@ -35,8 +39,10 @@ export function adaptResumable(
 
   const resumable = new Constructor({
     simultaneousUploads: 3,
-    maxChunkRetries: 50,
-    generateUniqueIdentifier: fileIdentifier,
+    maxChunkRetries: MAX_CHUNK_RETRIES,
+    generateUniqueIdentifier: identify,
+    // A file that Resumable.js refuses takes those after it in the selection with it. An empty one fails by itself.
+    minFileSize: 0,
     ...options,
     // Each file is one chunk until the server has said how to cut it.
     chunkSize: Number.MAX_SAFE_INTEGER,
@@ -53,16 +59,18 @@ export function adaptResumable(
       }
       void flow.prepare(chunk);
     },
-  });
+  }) as Resumable;
 
   function wrap(file: ResumableFile): void {
-    if (wrapped.has(file)) return;
-    wrapped.add(file);
-    const { abort, bootstrap, cancel, isComplete } = file;
+    if (bootstraps.has(file)) return;
+    const { abort, bootstrap, cancel, isComplete, progress } = file;
+    bootstraps.set(file, bootstrap);
+    // By file.retry(), at any time.
     file.bootstrap = () => {
-      cutting.set(file, () => undefined);
-      bootstrap();
+      flows.get(file)?.restart();
+      cut(file, host.proceed);
     };
+    file.progress = (relative) => progress(relative) || 0; // Of no bytes, NaN has arrived.
     // Without its chunks it would count as complete, and with it perhaps everything.
     file.isComplete = () => !cutting.has(file) && isComplete();
     file.abort = () => {
@@ -74,6 +82,20 @@ export function adaptResumable(
       cancel();
       host.proceed();
     };
+  }
+
+  /** Cuts a file into chunks, in timers; one that is being cut is cut when it is, or it would have the chunks of both. */
+  function cut(file: ResumableFile, then: () => void): void {
+    const underway = cutting.get(file);
+    if (underway) {
+      cutting.set(file, () => {
+        underway();
+        cut(file, then);
+      });
+      return;
+    }
+    cutting.set(file, then);
+    bootstraps.get(file)?.();
   }
 
   function fillSlots(): void {
@@ -89,9 +111,9 @@ export function adaptResumable(
 
   resumable.on('fileAdded', wrap);
   resumable.on('chunkingComplete', (file) => {
-    const cut = cutting.get(file);
+    const then = cutting.get(file);
     cutting.delete(file);
-    cut?.();
+    then?.();
   });
   resumable.on('pause', () => {
     running = false;

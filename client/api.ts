@@ -1,4 +1,4 @@
-import { type Backoff, retryAfterMs, sleep, waitBeforeRetry } from './backoff.ts';
+import { type Backoff, retryAfterMs, sleep, untilOnline, waitBeforeRetry } from './backoff.ts';
 import type { Ranges } from './ranges.ts';
 
 /**
@@ -184,11 +184,18 @@ export type HeadersOption = () => Record<string, string> | Promise<Record<string
 export interface ApiOptions {
   /** The API's address without a path below it, for example `https://abc.execute-api.eu-west-1.amazonaws.com`. */
   readonly api: string;
-  /** Called before each request to the API, and to nothing else: the place for `authorization`. */
+  /**
+   * Called before each request to the API, and to nothing else: the place for `authorization`. Where it rejects, it is
+   * called again like a request that was not answered; unless it rejects with an {@link ApiError} of a final status,
+   * for example 401.
+   */
   readonly headers?: HeadersOption | undefined;
   /** @default the global fetch */
   readonly fetch?: typeof fetch | undefined;
-  /** How often a request is made again after a passing fault. @default 8 */
+  /**
+   * How often a request is made again after a passing fault. In `presignedResumable` and `proxyResumable` this is about
+   * requests that the API puts off (429); failures and missing answers have the budget of the chunks. @default 8
+   */
   readonly maxRetries?: number | undefined;
   readonly backoff?: Backoff | undefined;
 }
@@ -200,6 +207,8 @@ export interface RequestOptions {
 }
 
 export interface UploadsApi {
+  /** What `headers` gives, for requests that others make. */
+  headers(request?: RequestOptions): Promise<Record<string, string>>;
   options(request?: RequestOptions): Promise<UploadOptions>;
   open(upload: NewUpload, request?: RequestOptions): Promise<OpenedUpload>;
   get(uploadId: string, request?: RequestOptions): Promise<Upload>;
@@ -221,78 +230,120 @@ export interface UploadsApi {
   readonly chunkUrl: string;
 }
 
-/** Every method rejects with {@link ApiError} once retrying is of no use, or with the signal's reason. */
-export function uploadsApi({ api, headers, maxRetries = 8, backoff, ...options }: ApiOptions): UploadsApi {
+const kindOf = ({ status }: ApiError): 'outage' | 'delay' =>
+  status === 0 || status >= 500 ? 'outage' : 'delay';
+
+/** What a request makes of an answer. Where it throws, the answer is no whole one. */
+type Read<T> = (text: string, status: number) => T;
+
+/**
+ * Every method rejects with {@link ApiError} once retrying is of no use, or with the signal's reason. While the browser
+ * knows itself to be offline, requests wait.
+ *
+ * @param maxOutageRetries how often a request is made again that was not answered, or on which the server failed
+ */
+export function uploadsApi(
+  { api, headers, maxRetries = 8, backoff, ...options }: ApiOptions,
+  maxOutageRetries: number = maxRetries,
+): UploadsApi {
   const base = api.replace(/\/+$/, '');
   const send = options.fetch ?? fetch;
 
-  async function once(
+  async function authorization(): Promise<Record<string, string>> {
+    try {
+      return (await headers?.()) ?? {};
+    } catch (cause) {
+      if (cause instanceof ApiError) throw cause;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new ApiError(`The sign-in could not be renewed: ${reason}`, 0, { cause });
+    }
+  }
+
+  async function once<T>(
     method: string,
     path: string,
     body: unknown,
+    read: Read<T>,
     request: RequestOptions,
-  ): Promise<Response> {
-    const sent = new Headers(await headers?.());
+  ): Promise<T> {
+    const sent = new Headers(await authorization());
     if (body !== undefined) sent.set('content-type', 'application/json');
-    let answer: Response;
+    let refusal: ApiError;
     try {
-      answer = await send(base + path, {
+      const answer = await send(base + path, {
         method,
         headers: sent,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         ...(request.signal ? { signal: request.signal } : {}),
         ...(request.keepalive ? { keepalive: true } : {}),
       });
+      const text = await answer.text();
+      if (answer.ok) return read(text, answer.status);
+      refusal = errorFromAnswer(answer.status, text, answer.headers.get('retry-after'), Date.now());
     } catch (cause) {
       request.signal?.throwIfAborted();
+      // Also an answer that broke off: nobody knows what the rest said.
       throw new ApiError(sentenceForStatus(0), 0, { cause });
     }
-    if (answer.ok) return answer;
-    throw errorFromAnswer(answer.status, await answer.text(), answer.headers.get('retry-after'), Date.now());
+    throw refusal;
   }
 
-  async function ask(
-    method: string,
-    path: string,
-    body?: unknown,
-    request: RequestOptions = {},
-  ): Promise<Response> {
+  /** Makes a request until it succeeds or its failure is final. */
+  async function persist<T>(tryOnce: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const left = { outage: maxOutageRetries, delay: maxRetries };
+    let renewed = false;
     for (let retry = 0; ; retry++) {
       try {
-        return await once(method, path, body, request);
+        return await tryOnce();
       } catch (error) {
-        if (!(error instanceof ApiError) || !error.passing || retry >= maxRetries) throw error;
-        await sleep(waitBeforeRetry(retry, Math.random, backoff, error.retryAfterMs), request.signal);
+        if (!(error instanceof ApiError)) throw error;
+        // A token may end on its way, or the server's keys change: fresh headers can help, once.
+        if (error.status === 401 && headers && !renewed) renewed = true;
+        else if (!error.passing || left[kindOf(error)]-- <= 0) throw error;
+        await sleep(waitBeforeRetry(retry, Math.random, backoff, error.retryAfterMs), signal);
+        await untilOnline(signal);
       }
     }
   }
 
-  const json = async <T>(answer: Promise<Response>): Promise<T> => (await answer).json() as Promise<T>;
+  const ask = <T>(
+    method: string,
+    path: string,
+    body: unknown,
+    read: Read<T>,
+    request: RequestOptions = {},
+  ): Promise<T> =>
+    persist(async () => {
+      await untilOnline(request.signal);
+      return await once(method, path, body, read, request);
+    }, request.signal);
+
+  const json = <T>(text: string): T => JSON.parse(text) as T;
   const uploadPath = (uploadId: string) => `/uploads/${encodeURIComponent(uploadId)}`;
 
   return {
     chunkUrl: `${base}/upload`,
-    options: (request) => json(ask('GET', '/upload/options', undefined, request)),
-    open: (upload, request) => json(ask('POST', '/uploads', upload, request)),
-    get: (uploadId, request) => json(ask('GET', uploadPath(uploadId), undefined, request)),
+    headers: (request) => persist(authorization, request?.signal),
+    options: (request) => ask('GET', '/upload/options', undefined, json<UploadOptions>, request),
+    open: (upload, request) => ask('POST', '/uploads', upload, json<OpenedUpload>, request),
+    get: (uploadId, request) => ask('GET', uploadPath(uploadId), undefined, json<Upload>, request),
     async signParts(uploadId, partNumbers, request) {
       const path = `${uploadPath(uploadId)}/part-urls`;
-      return (await json<{ partUrls: PartUrl[] }>(ask('POST', path, { partNumbers }, request))).partUrls;
+      return (await ask('POST', path, { partNumbers }, json<{ partUrls: PartUrl[] }>, request)).partUrls;
     },
     recordParts: (uploadId, parts, request) =>
-      json(ask('POST', `${uploadPath(uploadId)}/parts`, { parts }, request)),
+      ask('POST', `${uploadPath(uploadId)}/parts`, { parts }, json<UploadProgress>, request),
     async abort(uploadId, request) {
       try {
-        await ask('DELETE', uploadPath(uploadId), undefined, request);
+        await ask('DELETE', uploadPath(uploadId), undefined, () => undefined, request);
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 404) throw error;
       }
     },
-    async testChunk(query, request) {
-      const answer = await ask('GET', `/upload?${query}`, undefined, request);
-      if (answer.status === 204) return undefined;
-      const text = await answer.text();
-      return text ? (JSON.parse(text) as Partial<UploadProgress>) : {};
+    testChunk(query, request) {
+      const found: Read<Partial<UploadProgress> | undefined> = (text, status) =>
+        status === 204 ? undefined : text ? json(text) : {};
+      return ask('GET', `/upload?${query}`, undefined, found, request);
     },
   };
 }

@@ -54,3 +54,9 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', stop, { once: true });
   });
 }
+
+/** Waits while the browser knows itself to be offline: a request would only use up a try. */
+export async function untilOnline(signal?: AbortSignal): Promise<void> {
+  // Node has no `onLine`, and before 21 no `navigator`.
+  while (globalThis.navigator?.onLine === false) await sleep(1000, signal);
+}

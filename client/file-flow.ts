@@ -1,5 +1,6 @@
 import { ApiError, errorFromAnswer } from './api.ts';
-import { sleep, waitBeforeRetry } from './backoff.ts';
+import { sleep, untilOnline, waitBeforeRetry } from './backoff.ts';
+import { assertReadable } from './identifier.ts';
 import type { FinishedRequest, ResumableChunk, ResumableFile } from './resumable-types.ts';
 
 /** Why a chunk's last request failed. Status 0: no answer. */
@@ -112,6 +113,8 @@ export class FileFlow {
       if (chunk.status() === 'pending') {
         const failure = this.#failures.get(chunk);
         if (failure) await waitForBetterTimes(chunk.retries, failure, turn.signal);
+        // A file that is gone or has changed looks like a connection that fails, each time.
+        if (failure?.status === 0) await assertReadable(this.file.file, chunk.startByte);
         await session.prepare(chunk, failure, turn.signal);
         turn.signal.throwIfAborted();
         this.#preparing.delete(chunk);
@@ -119,8 +122,9 @@ export class FileFlow {
         else return chunk.preprocessFinished();
       }
     } catch (error) {
-      if (turn.signal.aborted) return; // Revoked: it starts over when its turn comes again.
-      this.fail(error);
+      // When revoked, it starts over when its turn comes again.
+      if (!turn.signal.aborted) this.fail(error);
+      return;
     }
     this.#preparing.delete(chunk);
     this.#host.proceed();
@@ -143,6 +147,11 @@ export class FileFlow {
     this.#host.proceed();
   }
 
+  /** Ends it without a word: the file is about to be sent anew. */
+  restart(): void {
+    if (!this.over) this.#end('failed');
+  }
+
   /** Also after a failure: what has arrived would lie on the server until it expires. */
   async cancel(): Promise<void> {
     if (this.#state === 'uploaded' || this.#state === 'cancelled') return;
@@ -161,6 +170,7 @@ export class FileFlow {
   }
 
   async #open(open: (control: FlowControl) => Promise<UploadSession>): Promise<UploadSession> {
+    await assertUsable(this.file.file);
     const session = await open({
       file: this.file,
       markReceived: (numbers) => this.#markReceived(numbers),
@@ -171,6 +181,7 @@ export class FileFlow {
     if (this.over) return session;
     this.file.opts.chunkSize = session.chunkSize;
     await this.#host.rebuildChunks(this.file);
+    if (this.over) return session;
     for (const chunk of this.file.chunks) this.#watch(chunk);
     this.#markReceived(session.received);
     return session;
@@ -203,10 +214,10 @@ export class FileFlow {
         chunk.preprocessState = 2;
         this.#succeed(message);
       }
+      this.#host.proceed();
     } catch (error) {
       this.fail(error);
     }
-    this.#host.proceed();
   }
 
   #succeed(message: string): void {
@@ -222,6 +233,7 @@ export class FileFlow {
   }
 
   #markReceived(numbers: Iterable<number>): void {
+    if (this.over) return; // The chunks are another run's by now.
     for (const number of numbers) {
       const chunk = this.file.chunks[number - 1];
       if (chunk?.status() !== 'pending') continue;
@@ -236,6 +248,7 @@ export class FileFlow {
   }
 
   #sendAgain(numbers: Iterable<number>): void {
+    if (this.over) return;
     for (const number of numbers) {
       const chunk = this.file.chunks[number - 1];
       if (chunk?.status() !== 'success') continue;
@@ -244,6 +257,15 @@ export class FileFlow {
     }
     this.#host.proceed();
   }
+}
+
+/** @throws where there is nothing to send: said before the server is asked */
+async function assertUsable(file: File): Promise<void> {
+  if (file.size === 0)
+    throw new ApiError('The file has no bytes; choose one that has.', 400, {
+      type: 'urn:resumable-uploads:problem:empty-file',
+    });
+  await assertReadable(file, 0);
 }
 
 const failureOf = (xhr: XMLHttpRequest | FinishedRequest): ChunkFailure => ({
@@ -258,7 +280,7 @@ function errorOf({ xhr }: ResumableChunk): ApiError {
   return errorFromAnswer(status, body, retryAfter, Date.now());
 }
 
-/** The backoff that Resumable.js lacks; while the browser knows itself to be offline, until it no longer is. */
+/** The backoff that Resumable.js lacks. */
 async function waitForBetterTimes(
   retries: number,
   failure: ChunkFailure,
@@ -266,5 +288,5 @@ async function waitForBetterTimes(
 ): Promise<void> {
   const { retryAfterMs } = errorFromAnswer(failure.status, '', failure.retryAfter, Date.now());
   await sleep(waitBeforeRetry(Math.max(retries - 1, 0), Math.random, {}, retryAfterMs), signal);
-  while (navigator.onLine === false) await sleep(1000, signal);
+  await untilOnline(signal);
 }

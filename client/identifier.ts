@@ -18,11 +18,29 @@ export interface IdentifiableFile extends Blob {
  */
 export async function fileIdentifier(file: IdentifiableFile): Promise<string> {
   const lastModified = Math.floor(file.lastModified);
-  if (!globalThis.crypto?.subtle) return `${file.size}-${lastModified}-${encodeURIComponent(file.name)}`;
+  if (!globalThis.crypto?.subtle) return identifierWithoutBytes(file);
   const head = await file.slice(0, SAMPLE_BYTES).arrayBuffer();
   const tail = await file.slice(Math.max(file.size - SAMPLE_BYTES, 0)).arrayBuffer();
   const facts = new TextEncoder().encode(JSON.stringify([file.name, file.size, lastModified]));
   const all = await new Blob([facts, head, tail]).arrayBuffer();
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all));
   return [...digest.subarray(0, 20)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** The second best: for pages without TLS, and for files that cannot be read. */
+export const identifierWithoutBytes = ({ size, lastModified, name }: IdentifiableFile): string =>
+  `${size}-${Math.floor(lastModified)}-${encodeURIComponent(name)}`;
+
+/** @throws Error fit to be shown, where the file is a folder, or has been moved, changed or deleted since it was chosen */
+export async function assertReadable(file: Blob, start: number): Promise<void> {
+  try {
+    await file.slice(start, start + 1).arrayBuffer();
+  } catch (cause) {
+    throw new Error(
+      'This file cannot be read: it may have been moved, changed or deleted. Choose it once more.',
+      {
+        cause,
+      },
+    );
+  }
 }

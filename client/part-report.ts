@@ -7,7 +7,7 @@ export interface PartReportOptions<Answer> {
   readonly isLast: () => boolean;
   /** A report is sent at this many parts. @default 50 */
   readonly batchSize?: number;
-  /** Or when its first part has waited for this long, in milliseconds. @default 5000 */
+  /** Or when its first part has waited for this long, in milliseconds. @default 60000 */
   readonly maxWaitMs?: number;
 }
 

@@ -44,7 +44,7 @@ export class PartUrls {
     return entry.url;
   }
 
-  /** S3 refused the URL: the next {@link get} signs a new one. */
+  /** The part is stored, or S3 refused the URL: another {@link get} signs a new one. */
   discard(partNumber: number): void {
     this.#urls.delete(partNumber);
   }

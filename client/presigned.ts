@@ -1,12 +1,12 @@
-import { adaptResumable } from './adapt-resumable.ts';
+import { adaptResumable, MAX_CHUNK_RETRIES } from './adapt-resumable.ts';
 import { type ApiOptions, type UploadProgress, type UploadsApi, uploadsApi } from './api.ts';
 import { completionCheck, wholeElsewhere } from './confirm.ts';
 import type { FlowControl, UploadSession } from './file-flow.ts';
 import { PartReport } from './part-report.ts';
 import { PartUrls } from './part-urls.ts';
 import { numbersIn } from './ranges.ts';
-import type { Resumable, ResumableChunk, ResumableConstructor, ResumableFile } from './resumable-types.ts';
-import { judgeStorageAnswer } from './storage-answer.ts';
+import type { AnyResumableConstructor, Resumable, ResumableChunk, ResumableFile } from './resumable-types.ts';
+import { StorageJudge } from './storage-answer.ts';
 
 export interface PresignedOptions extends ApiOptions {
   /** Sent with the upload, and back in its completion event. */
@@ -22,17 +22,19 @@ export interface PresignedOptions extends ApiOptions {
  * `headers` go to the API only, never to S3, which refuses a signed request with an Authorization header.
  *
  * @example
- * const r = presignedResumable(Resumable, {
- *   api: 'https://abc.execute-api.eu-west-1.amazonaws.com',
- *   headers: async () => ({ authorization: `Bearer ${await token()}` }),
- * });
+ * const api = 'https://abc.execute-api.eu-west-1.amazonaws.com';
+ * const headers = async () => ({ authorization: `Bearer ${await freshToken()}` });
+ * const r = presignedResumable(Resumable, { api, headers });
  * r.assignBrowse(document.querySelector('#choose'));
  * r.on('fileAdded', () => r.upload());
  * r.on('fileError', (file, message) => alert(`${file.fileName}: ${message}`));
- * r.on('fileSuccess', (file) => waitUntilCompleted({ api, uploadId: file.uploadId }));
+ * r.on('fileSuccess', (file) => waitUntilCompleted({ api, headers, uploadId: file.uploadId }));
  */
-export function presignedResumable(Constructor: ResumableConstructor, options: PresignedOptions): Resumable {
-  const api = uploadsApi(options);
+export function presignedResumable(
+  Constructor: AnyResumableConstructor,
+  options: PresignedOptions,
+): Resumable {
+  const api = uploadsApi(options, Number(options.resumable?.maxChunkRetries ?? MAX_CHUNK_RETRIES));
   const targets = new Map<string, string>();
   const targetKey = (identifier: string, number: number | string) => `${number} ${identifier}`;
 
@@ -44,7 +46,7 @@ export function presignedResumable(Constructor: ResumableConstructor, options: P
       uploadMethod: 'PUT',
       headers: {},
       withCredentials: false,
-      // Which failures are final is decided by `judgeStorageAnswer`, by more than the status.
+      // Which failures are final is decided by `StorageJudge`, by more than the status.
       permanentErrors: [],
       // As a string, Resumable.js would append its parameters, and so break the signature.
       target: (params: readonly string[]) => {
@@ -84,6 +86,7 @@ async function openSession(
   file.uploadId = uploadId;
 
   const checkCompletion = completionCheck(api, control);
+  const judge = new StorageJudge();
   let leaving = false;
   const report = new PartReport<UploadProgress>({
     send: (parts) =>
@@ -105,7 +108,7 @@ async function openSession(
     async prepare(chunk, failure) {
       const partNumber = chunk.offset + 1;
       try {
-        if (failure && judgeStorageAnswer(failure, chunk.retries) === 'sign again') urls.discard(partNumber);
+        if (failure && judge.judge(partNumber, failure) === 'sign again') urls.discard(partNumber);
         setTarget(partNumber, await urls.get(partNumber));
       } catch (error) {
         await wholeElsewhere(api, uploadId, error);
@@ -118,7 +121,9 @@ async function openSession(
       const etag = chunk.xhr?.getResponseHeader('ETag');
       if (!etag)
         throw new Error('S3 stored a part, but its ETag cannot be read: the bucket’s CORS must expose ETag.');
-      const answer = await report.add({ partNumber: chunk.offset + 1, etag });
+      const partNumber = chunk.offset + 1;
+      urls.discard(partNumber); // Thousands of them are megabytes.
+      const answer = await report.add({ partNumber, etag });
       if (report.isSettled) await checkCompletion(answer);
       const { status, receivedBytes, totalBytes } = answer;
       return JSON.stringify({ uploadId, status, receivedBytes, totalBytes });

@@ -1,15 +1,16 @@
-import { adaptResumable } from './adapt-resumable.ts';
+import { adaptResumable, MAX_CHUNK_RETRIES } from './adapt-resumable.ts';
 import {
   type ApiOptions,
+  errorFromAnswer,
   type UploadOptions,
   type UploadProgress,
   type UploadsApi,
   uploadsApi,
 } from './api.ts';
 import { completionCheck } from './confirm.ts';
-import type { FlowControl, UploadSession } from './file-flow.ts';
+import type { ChunkFailure, FlowControl, UploadSession } from './file-flow.ts';
 import { numbersIn } from './ranges.ts';
-import type { Resumable, ResumableConstructor } from './resumable-types.ts';
+import type { AnyResumableConstructor, Resumable, ResumableChunk } from './resumable-types.ts';
 
 export interface ProxyOptions extends ApiOptions {
   /** Further options of Resumable.js, for example `simultaneousUploads`, `maxFiles`, `fileType`. */
@@ -18,9 +19,9 @@ export interface ProxyOptions extends ApiOptions {
 
 /**
  * Answers that the same chunk will get again. Resumable.js's own list holds 500 too, which is what API Gateway answers
- * for a function that died: sent again, the chunk is stored.
+ * for a function that died: sent again, the chunk is stored. And a 401 is sent once more, with a fresh token.
  */
-const PERMANENT_ERRORS = [400, 401, 403, 404, 405, 409, 410, 411, 413, 414, 415, 422, 501];
+const PERMANENT_ERRORS = [400, 403, 404, 405, 409, 410, 411, 413, 414, 415, 422, 501];
 
 /**
  * Resumable.js in proxy mode: chunks go through the API. Unlike Resumable.js by itself it takes the chunk size from the
@@ -36,8 +37,8 @@ const PERMANENT_ERRORS = [400, 401, 403, 404, 405, 409, 410, 411, 413, 414, 415,
  * r.assignDrop(document.body);
  * r.on('fileAdded', () => r.upload());
  */
-export function proxyResumable(Constructor: ResumableConstructor, options: ProxyOptions): Resumable {
-  const api = uploadsApi(options);
+export function proxyResumable(Constructor: AnyResumableConstructor, options: ProxyOptions): Resumable {
+  const api = uploadsApi(options, Number(options.resumable?.maxChunkRetries ?? MAX_CHUNK_RETRIES));
   let serverOptions: Promise<UploadOptions> | undefined;
   const fetchOptions = (): Promise<UploadOptions> => {
     serverOptions ??= api.options().catch((error: unknown) => {
@@ -48,8 +49,8 @@ export function proxyResumable(Constructor: ResumableConstructor, options: Proxy
   };
   // Resumable.js wants its headers at once: these are fetched before each chunk.
   let headers: Record<string, string> = {};
-  const refreshHeaders = async () => {
-    headers = (await options.headers?.()) ?? {};
+  const refreshHeaders = async (signal: AbortSignal) => {
+    headers = await api.headers({ signal });
   };
 
   return adaptResumable(
@@ -69,7 +70,7 @@ async function openSession(
   api: UploadsApi,
   options: UploadOptions,
   control: FlowControl,
-  refreshHeaders: () => Promise<void>,
+  refreshHeaders: (signal: AbortSignal) => Promise<void>,
 ): Promise<UploadSession> {
   const { file } = control;
   const chunkSize = chunkSizeFor(file.size, options);
@@ -82,25 +83,51 @@ async function openSession(
     return numbersIn(upload.status === 'uploading' ? upload.receivedParts : [[1, upload.partCount]]);
   };
 
-  const known = await api.testChunk(firstChunkQuery(control, chunkSize));
+  const testFirst = () => api.testChunk(firstChunkQuery(control, chunkSize));
+  /** What the server said of a chunk. Where that broke off, what it says now: nothing, if the upload has not begun. */
+  const answerOf = async (message: string): Promise<UploadProgress | undefined> => {
+    try {
+      return JSON.parse(message) as UploadProgress;
+    } catch {
+      const uploadId = file.uploadId ?? (await testFirst())?.uploadId;
+      return uploadId === undefined ? undefined : await api.get(uploadId);
+    }
+  };
+
+  const known = await testFirst();
   const received = known?.uploadId ? await catchUp(known.uploadId) : [];
-  const firstStored = Promise.withResolvers<void>();
-  if (known?.uploadId) firstStored.resolve();
+  let tellFirstStored = (): void => undefined;
+  const firstStored = new Promise<void>((resolve) => {
+    tellFirstStored = resolve;
+  });
+  if (known?.uploadId) tellFirstStored();
+  /** Each chunk's last 401. */
+  const unauthorized = new WeakMap<ResumableChunk, ChunkFailure>();
 
   return {
     chunkSize,
     received,
-    async prepare(chunk, _failure, signal) {
-      if (chunk.offset > 0) await unlessAborted(firstStored.promise, signal);
-      await refreshHeaders();
+    async prepare(chunk, failure, signal) {
+      if (failure?.status === 401) {
+        const before = unauthorized.get(chunk) ?? failure;
+        if (before !== failure) throw errorFromAnswer(failure.status, failure.body);
+        unauthorized.set(chunk, failure);
+      } else unauthorized.delete(chunk);
+      if (chunk.offset > 0) await unlessAborted(firstStored, signal);
+      await refreshHeaders(signal);
     },
     async stored(chunk) {
       const message = chunk.xhr?.responseText ?? '';
-      const answer = JSON.parse(message) as UploadProgress;
+      const answer = await answerOf(message);
+      if (!answer) {
+        control.sendAgain([chunk.offset + 1]);
+        chunk.send(); // At once: the chunks that wait for this one have all the slots.
+        return '';
+      }
       if (!file.uploadId) {
         file.uploadId = answer.uploadId;
         if (file.chunks.length > 1) control.markReceived(await catchUp(answer.uploadId));
-        firstStored.resolve();
+        tellFirstStored();
       }
       await checkCompletion(answer);
       return message;

@@ -17,6 +17,7 @@ export interface ResumableChunk {
   /** Told of the chunk's `progress`, `success`, `error` and `retry`; hands them on as the file's events. */
   callback: (event: string, message?: string) => void;
   abort: () => void;
+  send(): void;
   preprocessFinished(): void;
 }
 
@@ -31,6 +32,7 @@ export interface FinishedRequest {
 }
 
 export interface ResumableFile {
+  readonly resumableObj: Resumable;
   readonly file: File;
   readonly fileName: string;
   readonly relativePath: string;
@@ -39,7 +41,7 @@ export interface ResumableFile {
   readonly chunks: readonly ResumableChunk[];
   /** Overrides the instance's options for this file. */
   readonly opts: { chunkSize?: number };
-  progress(relative?: boolean): number;
+  progress: (relative?: boolean) => number;
   abort: () => void;
   cancel: () => void;
   retry(): void;
@@ -55,15 +57,33 @@ export interface ResumableFile {
   uploadError?: Error;
 }
 
+/** A file whose bytes are all stored. */
+export interface UploadedFile extends ResumableFile {
+  uploadId: string;
+}
+
 export interface Resumable {
+  readonly version: number;
   readonly support: boolean;
+  readonly opts: Record<string, unknown>;
   readonly files: ResumableFile[];
-  on(event: 'fileAdded' | 'chunkingComplete', callback: (file: ResumableFile) => void): void;
-  on(event: 'fileSuccess' | 'fileError', callback: (file: ResumableFile, message: string) => void): void;
-  on(event: 'fileProgress' | 'fileRetry', callback: (file: ResumableFile) => void): void;
+  on(event: 'fileAdded', callback: (file: ResumableFile, event: Event | undefined) => void): void;
+  on(event: 'fileSuccess', callback: (file: UploadedFile, message: string) => void): void;
+  on(event: 'fileError', callback: (file: ResumableFile, message: string) => void): void;
+  on(event: 'fileProgress', callback: (file: ResumableFile, message?: string) => void): void;
+  on(
+    event: 'fileRetry' | 'chunkingStart' | 'chunkingComplete',
+    callback: (file: ResumableFile) => void,
+  ): void;
+  on(event: 'chunkingProgress', callback: (file: ResumableFile, ratio: number) => void): void;
   on(event: 'filesAdded', callback: (files: ResumableFile[], skipped: File[]) => void): void;
   on(event: 'error', callback: (message: string, file: ResumableFile) => void): void;
-  on(event: 'complete' | 'progress' | 'pause' | 'cancel' | 'uploadStart', callback: () => void): void;
+  on(
+    event: 'complete' | 'progress' | 'pause' | 'beforeAdd' | 'beforeCancel' | 'cancel' | 'uploadStart',
+    callback: () => void,
+  ): void;
+  /** Told of every event: its name in lower case, and its details. */
+  on(event: 'catchAll', callback: (event: string, ...details: unknown[]) => void): void;
   fire(event: string, ...details: unknown[]): void;
   getOpt(option: string): unknown;
   upload: () => void;
@@ -75,8 +95,15 @@ export interface Resumable {
   addFile(file: File, event?: Event): void;
   addFiles(files: readonly File[], event?: Event): void;
   removeFile(file: ResumableFile): void;
+  getFromUniqueIdentifier(identifier: string): ResumableFile | false;
+  /** Of all files, in bytes. */
+  getSize(): number;
   assignBrowse(nodes: Element | Element[], isDirectory?: boolean): void;
   assignDrop(nodes: Element | Element[]): void;
+  unAssignDrop(nodes: Element | Element[]): void;
 }
 
 export type ResumableConstructor = new (options: Record<string, unknown>) => Resumable;
+
+/** Resumable.js's constructor by whatever types it comes with: npm's own know neither chunks nor `pause`. */
+export type AnyResumableConstructor = new (options: Record<string, unknown>) => Pick<Resumable, 'support'>;

@@ -13,5 +13,11 @@ export {
 export { fileIdentifier } from './identifier.ts';
 export { type PresignedOptions, presignedResumable } from './presigned.ts';
 export { type ProxyOptions, proxyResumable } from './proxy.ts';
-export type { Resumable, ResumableConstructor, ResumableFile } from './resumable-types.ts';
+export type {
+  AnyResumableConstructor,
+  Resumable,
+  ResumableConstructor,
+  ResumableFile,
+  UploadedFile,
+} from './resumable-types.ts';
 export { UploadEndedError, UploadReopenedError, type WaitOptions, waitUntilCompleted } from './wait.ts';

@@ -1,5 +1,9 @@
 import { ApiError, type ApiOptions, type CompletedUpload, type Upload, uploadsApi } from './api.ts';
 import { sleep } from './backoff.ts';
+import { missingNumbers, numbersIn } from './ranges.ts';
+
+/** An outage of some ten minutes, as the chunks outlast it: all that was sent would seem lost. */
+const MAX_RETRIES = 50;
 
 /** An upload has ended without an object. */
 export class UploadEndedError extends Error {
@@ -22,6 +26,8 @@ export class UploadReopenedError extends Error {
 }
 
 export interface WaitOptions extends ApiOptions {
+  /** @default 50 */
+  readonly maxRetries?: number | undefined;
   readonly uploadId: string;
   readonly signal?: AbortSignal | undefined;
   /** Told of every answer. */
@@ -31,7 +37,8 @@ export interface WaitOptions extends ApiOptions {
 }
 
 /**
- * Waits until the object exists, by asking for the upload's status, first often and then less so.
+ * Waits until the object exists, by asking for the upload's status, first often and then less so. To be called once all
+ * is sent (`fileSuccess`): an upload that lacks parts then has been opened again.
  *
  * @throws UploadEndedError where the upload failed, was aborted or has expired
  * @throws UploadReopenedError where parts must be sent again
@@ -40,7 +47,7 @@ export interface WaitOptions extends ApiOptions {
  */
 export async function waitUntilCompleted(options: WaitOptions): Promise<CompletedUpload> {
   const { uploadId, signal, onStatus, intervalMs: [first, longest] = [500, 5000] } = options;
-  const api = uploadsApi(options);
+  const api = uploadsApi({ ...options, maxRetries: options.maxRetries ?? MAX_RETRIES });
   let seenCompleting = false;
   for (let interval = first; ; interval = Math.min(interval * 1.3, longest)) {
     const upload = await api.get(uploadId, { signal });
@@ -59,10 +66,15 @@ export async function waitUntilCompleted(options: WaitOptions): Promise<Complete
         seenCompleting = true;
         break;
       case 'uploading':
-        if (seenCompleting) throw new UploadReopenedError(upload);
+        // With nothing missing, the server is about to notice that all is there.
+        if (seenCompleting || lacksParts(upload)) throw new UploadReopenedError(upload);
     }
     await sleep(interval, signal);
   }
+}
+
+function lacksParts({ partCount, receivedParts }: Upload): boolean {
+  return !missingNumbers(partCount, new Set(numbersIn(receivedParts))).next().done;
 }
 
 const isCompleted = (upload: Upload): upload is CompletedUpload =>

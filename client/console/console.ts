@@ -1,6 +1,7 @@
 import { BusView } from './bus-view.ts';
 import { ExecutionList } from './execution-list.ts';
 import { ExecutionView } from './execution-view.ts';
+import { routeOf, VIEWS, type View } from './route.ts';
 import { UploadList } from './upload-list.ts';
 
 const REFRESH_MS = 2000;
@@ -12,17 +13,8 @@ const view = new ExecutionView((execution) => list.update(execution));
 const uploads = new UploadList(find('#uploads'), find('#upload-count'), find('#more-uploads'));
 const bus = new BusView(find('#bus'), find('#no-events'));
 
-const VIEWS = ['executions', 'uploads', 'events'] as const;
-
-/** `#/`, `#/executions/<name>`, `#/uploads` and `#/events`, so that each can be linked to and the back button works. */
-function route(): { readonly view: (typeof VIEWS)[number]; readonly name?: string } {
-  const [, first, name] = location.hash.split('/');
-  const view = VIEWS.find((one) => one === first) ?? 'executions';
-  return { view, ...(name ? { name: decodeURIComponent(name) } : {}) };
-}
-
 async function showRoute(): Promise<void> {
-  const { view: shown, name } = route();
+  const { view: shown, name } = routeOf(location.hash);
   for (const one of VIEWS) find(`#${one}-view`).hidden = one !== shown;
   document.body.classList.toggle('has-detail', name !== undefined);
   for (const link of document.querySelectorAll<HTMLElement>('[data-view]')) {
@@ -33,7 +25,7 @@ async function showRoute(): Promise<void> {
   await reporting(shown === 'executions' ? view.open(name) : refresh(shown));
 }
 
-async function refresh(shown: (typeof VIEWS)[number]): Promise<void> {
+async function refresh(shown: View): Promise<void> {
   if (shown === 'uploads') await uploads.refresh();
   else if (shown === 'events') await bus.refresh();
   else await Promise.all([list.refresh(), view.refresh()]);
@@ -53,7 +45,7 @@ async function reporting(work: Promise<void>): Promise<void> {
 
 async function refreshForever(): Promise<never> {
   for (;;) {
-    if (!document.hidden) await reporting(refresh(route().view));
+    if (!document.hidden) await reporting(refresh(routeOf(location.hash).view));
     await new Promise((resolve) => setTimeout(resolve, REFRESH_MS));
   }
 }

@@ -37,15 +37,9 @@ export class ExecutionList {
   /** Asks for what is new. Rejects when the stack does not answer. */
   async refresh(): Promise<void> {
     const isFirst = this.#rows.size === 0;
-    const top = await fetchPage();
-    let { executions, next } = top;
-    const isGap = () =>
-      !isFirst && executions.every(({ name }) => !this.#rows.has(name)) && next !== undefined;
-    this.#take(executions);
-    while (isGap()) {
-      ({ executions, next } = await fetchPage(next));
-      this.#take(executions);
-    }
+    const pages = await newPages(fetchPage, (name) => isFirst || this.#rows.has(name));
+    const [top] = pages;
+    for (const { executions } of pages) this.#take(executions);
     if (isFirst) this.#next = top.next;
     await this.#refreshRunning(new Set(top.executions.map(({ name }) => name)));
     this.#draw();
@@ -141,6 +135,26 @@ export class ExecutionList {
     event.preventDefault();
     link.focus();
   }
+}
+
+/** As much of a page as is needed to find where the known ones begin. */
+interface Named {
+  readonly executions: readonly Pick<ExecutionSummary, 'name'>[];
+  readonly next?: number | undefined;
+}
+
+/** The first page, and those after it up to one that is known in part: between them and the others is no gap. */
+export async function newPages<Page extends Named>(
+  fetchPage: (before?: number) => Promise<Page>,
+  isKnown: (name: string) => boolean,
+): Promise<[Page, ...Page[]]> {
+  let page = await fetchPage();
+  const pages: [Page, ...Page[]] = [page];
+  while (page.next !== undefined && !page.executions.some(({ name }) => isKnown(name))) {
+    page = await fetchPage(page.next);
+    pages.push(page);
+  }
+  return pages;
 }
 
 async function fetchPage(before?: number): Promise<ExecutionPage> {

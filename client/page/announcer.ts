@@ -1,16 +1,26 @@
-const region = document.querySelector('#announcements') as HTMLElement;
-const queue: string[] = [];
+import { Announcements, type Kind } from './announcements.ts';
 
-/** Says it when the person is idle, one after the other: a region changed twice in a row is read once. */
-export function announce(sentence: string): void {
-  queue.push(sentence);
-  if (queue.length === 1) speak();
+/** Long enough for what comes together to be said together. */
+const GATHER_MS = 200;
+/** A region changed twice in a row is read once. */
+const PAUSE_MS = 1500;
+
+const region = document.querySelector('#announcements') as HTMLElement;
+const waiting = new Announcements();
+let speaking = false;
+
+/** Says it when the person is idle, one after the other. */
+export function announce(kind: Kind, subject: string, sentence: string): void {
+  waiting.add({ kind, subject, sentence });
+  if (speaking) return;
+  speaking = true;
+  setTimeout(speak, GATHER_MS);
 }
 
 function speak(): void {
-  region.textContent = queue[0] ?? '';
-  setTimeout(() => {
-    queue.shift();
-    if (queue.length > 0) speak();
-  }, 1500);
+  const sentence = waiting.next();
+  speaking = sentence !== undefined;
+  if (sentence === undefined) return;
+  region.textContent = sentence;
+  setTimeout(speak, PAUSE_MS);
 }

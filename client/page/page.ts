@@ -8,10 +8,12 @@ import {
   type Resumable,
   type ResumableConstructor,
   type ResumableFile,
+  type UploadedFile,
   UploadReopenedError,
   waitUntilCompleted,
 } from '../resumable-uploads.ts';
 import { announce } from './announcer.ts';
+import { clearNotices, notice } from './notices.ts';
 import { type Unfinished, UnfinishedUploads } from './unfinished.ts';
 import { showUnfinished } from './unfinished-list.ts';
 import { type Action, UploadCard } from './upload-card.ts';
@@ -24,7 +26,7 @@ const api = find<HTMLMetaElement>('meta[name=uploads-api]').content;
 let token = '';
 const headers = (): Record<string, string> => (token ? { authorization: `Bearer ${token}` } : {});
 
-const unfinished = new UnfinishedUploads(localStorage);
+const unfinished = new UnfinishedUploads(() => localStorage);
 /** By identifier: which share of an unfinished upload the server has. */
 const arrived = new Map<string, number>();
 const cards = new Map<ResumableFile, UploadCard>();
@@ -40,7 +42,7 @@ for (const mode of ['presigned', 'proxy'] as const) {
     r.upload();
   });
   r.on('filesAdded', (_added, skipped) => {
-    for (const file of skipped) announce(`${file.name} is in the list already`);
+    for (const file of skipped) notice(`${file.name} is in the list already`);
   });
   r.on('fileProgress', (file) => {
     const card = cards.get(file);
@@ -49,21 +51,22 @@ for (const mode of ['presigned', 'proxy'] as const) {
   });
   r.on('fileError', (file, message) => {
     cards.get(file)?.show('failed', message);
-    announce(`${file.fileName} failed. ${message}`);
+    announce('failed', file.fileName, `${file.fileName} failed. ${message}`);
     askForToken(file.uploadError);
   });
   r.on('fileSuccess', (file) => void complete(r, file));
   // Errors beside the file's own, such as a cancellation that did not reach the server.
   r.on('error', (message, file) => {
-    if (!cards.has(file)) announce(message);
+    if (!cards.has(file)) notice(`${file.fileName}: ${message}`);
   });
 }
 
 /** Adds files, each in the mode chosen now, or in that of an unfinished upload of the same file. */
 function add(files: Iterable<File>): void {
   const chosen = find<HTMLInputElement>('[name=mode]:checked').value as Unfinished['mode'];
+  clearNotices();
   for (const file of files) {
-    if (file.size === 0) announce(`${file.name} is empty and cannot be uploaded`);
+    if (file.size === 0) notice(`${file.name} is empty and cannot be uploaded`);
     else uploaders[unfinished.find(file)?.mode ?? chosen].addFile(file);
   }
 }
@@ -75,7 +78,7 @@ function addCard(mode: Unfinished['mode'], file: ResumableFile): void {
   find('#uploads').hidden = false;
   remember(mode, file);
   refreshUnfinished();
-  announce(`${file.fileName} added`);
+  announce('added', file.fileName, `${file.fileName} added`);
 }
 
 function act(r: Resumable, file: ResumableFile, action: Action): void {
@@ -93,8 +96,8 @@ function act(r: Resumable, file: ResumableFile, action: Action): void {
       r.upload();
       break;
     case 'retry':
+      file.retry(); // First: until then a failed file counts as done.
       card?.show('waiting');
-      file.retry();
       break;
     case 'cancel':
       cards.delete(file);
@@ -102,16 +105,21 @@ function act(r: Resumable, file: ResumableFile, action: Action): void {
       file.cancel();
       unfinished.forget(file.uniqueIdentifier);
       find('#uploads').hidden = cards.size === 0;
-      (cards.size > 0 ? find('#uploads-title') : find('#files')).focus();
-      announce(`${file.fileName} cancelled`);
+      focusOnward();
+      announce('cancelled', file.fileName, `${file.fileName} cancelled`);
   }
 }
 
+/** Where a keyboard goes on when what it was at has gone. */
+function focusOnward(): void {
+  (cards.size > 0 ? find('#uploads-title') : find('#files')).focus();
+}
+
 /** All bytes are there: follows the workflow until the object is. */
-async function complete(r: Resumable, file: ResumableFile): Promise<void> {
+async function complete(r: Resumable, file: UploadedFile): Promise<void> {
   const card = cards.get(file);
   const { uploadId } = file;
-  if (!card || !uploadId) return;
+  if (!card) return;
   card.show('completing');
   let executionName: string | undefined;
   const showWorkflow = async () => {
@@ -130,14 +138,15 @@ async function complete(r: Resumable, file: ResumableFile): Promise<void> {
     });
     unfinished.forget(file.uniqueIdentifier);
     card.show('completed');
-    const [event, url] = await Promise.all([fetchEvent(uploadId), fetchObjectUrl(upload.key)]);
-    card.showResult(upload, { event, url });
-    announce(`${file.fileName} completed`);
+    const url = await fetchObjectUrl(upload.key);
+    card.showResult(upload, { url });
+    announce('completed', file.fileName, `${file.fileName} completed`);
+    card.showResult(upload, { url, event: await fetchEvent(uploadId) });
   } catch (error) {
     if (error instanceof UploadReopenedError) return act(r, file, 'retry');
     const message = error instanceof Error ? error.message : String(error);
     card.show('failed', message);
-    announce(`${file.fileName} failed. ${message}`);
+    announce('failed', file.fileName, `${file.fileName} failed. ${message}`);
     askForToken(error);
   } finally {
     await showWorkflow();
@@ -231,6 +240,7 @@ find('#token-form').addEventListener('submit', (event) => {
   event.preventDefault();
   token = find<HTMLInputElement>('#token').value.trim();
   find('#token-form').hidden = true;
+  focusOnward(); // The button that had the focus is gone.
   showLimits().catch(askForToken);
   for (const r of Object.values(uploaders)) {
     for (const file of r.files.filter(({ uploadError }) => isUnauthorized(uploadError)))

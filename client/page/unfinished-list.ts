@@ -28,7 +28,7 @@ export function showUnfinished(
       part('[data-action=forget]').setAttribute('aria-label', `Discard ${upload.name}`);
       part('[data-action=forget]').addEventListener('click', () => {
         actions.discard(upload).then(
-          () => announce(`${upload.name} discarded`),
+          () => announce('discarded', upload.name, `${upload.name} discarded`),
           (error: unknown) => {
             part('.facts').textContent = error instanceof Error ? error.message : String(error);
           },

@@ -11,20 +11,26 @@ export interface Unfinished {
 
 const KEY = 'resumable-uploads:unfinished';
 
-/** Kept in the browser's storage. Another tab may change it at any time: nothing is cached. */
+/**
+ * Kept in the browser's storage. Another tab may change it at any time: nothing is cached, unless the storage is blocked
+ * or full. Then it is kept for as long as the page is open.
+ */
 export class UnfinishedUploads {
-  readonly #storage: Pick<Storage, 'getItem' | 'setItem'>;
+  readonly #storage: () => Pick<Storage, 'getItem' | 'setItem'>;
+  #unsaved: readonly Unfinished[] | undefined;
 
-  constructor(storage: Pick<Storage, 'getItem' | 'setItem'>) {
+  /** @param storage may throw, as `localStorage` does where it is blocked */
+  constructor(storage: () => Pick<Storage, 'getItem' | 'setItem'>) {
     this.#storage = storage;
   }
 
   list(): readonly Unfinished[] {
+    if (this.#unsaved) return this.#unsaved;
     try {
-      const stored: unknown = JSON.parse(this.#storage.getItem(KEY) ?? '[]');
+      const stored: unknown = JSON.parse(this.#storage().getItem(KEY) ?? '[]');
       return Array.isArray(stored) ? stored.filter(isUnfinished) : [];
     } catch {
-      return []; // Not ours, or of another version: nothing to offer.
+      return []; // Not ours, of another version, or blocked: nothing to offer.
     }
   }
 
@@ -49,7 +55,12 @@ export class UnfinishedUploads {
   }
 
   #save(uploads: readonly Unfinished[]): void {
-    this.#storage.setItem(KEY, JSON.stringify(uploads));
+    try {
+      this.#storage().setItem(KEY, JSON.stringify(uploads));
+      this.#unsaved = undefined;
+    } catch {
+      this.#unsaved = uploads;
+    }
   }
 }
 

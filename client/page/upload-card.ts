@@ -80,7 +80,7 @@ export class UploadCard {
       ...(left !== undefined ? [`${formatDuration(left)} left`] : []),
     ].join(' · ');
     const milestone = this.#milestones.pass(fraction);
-    if (milestone) announce(`${this.#file.fileName}: ${milestone} percent`);
+    if (milestone) announce('progress', this.#file.fileName, `${this.#file.fileName}: ${milestone} percent`);
   }
 
   /** The workflow's states, as they light up. */

@@ -59,7 +59,7 @@ const completions = new Map<string, UploadEvent>();
 /** The completion event of an upload; it may lag behind the upload's status by a moment. */
 export async function fetchEvent(uploadId: string): Promise<UploadEvent | undefined> {
   if (!(await hasLocalStack())) return undefined;
-  for (let look = 0; look < 10 && !completions.has(uploadId); look++) {
+  for (let look = 0; look < 60 && !completions.has(uploadId); look++) {
     if (look > 0) await sleep(300);
     for (const { event } of await busEvents.fetchNew()) {
       const { uploadId: completed } = event.detail;

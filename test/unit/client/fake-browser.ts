@@ -80,9 +80,10 @@ const fakeXhr = (serve: Serve) =>
 
     async #exchange(body: Blob | null): Promise<void> {
       const { method, url } = this.#request;
-      const text = body ? await body.text() : '';
       let event = 'load';
       try {
+        // A file that cannot be read fails like a connection.
+        const text = body ? await body.text() : '';
         const answer = await serve({ method, url: new URL(url, ORIGIN), headers: this.#sent, body: text });
         if (this.#aborted) return;
         this.status = answer.status;

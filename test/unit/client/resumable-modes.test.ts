@@ -2,16 +2,10 @@ import { beforeEach, describe, expect, jest, test } from '@jest/globals';
 import ResumableJs from 'resumablejs';
 import { presignedResumable } from '../../../client/presigned.ts';
 import { proxyResumable } from '../../../client/proxy.ts';
-import {
-  ApiError,
-  type Resumable,
-  type ResumableConstructor,
-  type ResumableFile,
-} from '../../../client/resumable-uploads.ts';
+import { ApiError, type Resumable, type ResumableFile } from '../../../client/resumable-uploads.ts';
 import { installBrowser } from './fake-browser.ts';
 import { FakeUploads, problem } from './fake-uploads.ts';
 
-const Constructor = ResumableJs as unknown as ResumableConstructor;
 const text = Array.from({ length: 95 }, (_, index) => String.fromCharCode(97 + (index % 26))).join('');
 const fileOf = (name: string, content = text) =>
   new File([content], name, { lastModified: 1_700_000_000_000 });
@@ -29,7 +23,11 @@ function when(
   r: Resumable,
   event: 'fileSuccess' | 'fileError',
 ): Promise<{ file: ResumableFile; message: string }> {
-  return new Promise((resolve) => r.on(event, (file, message) => resolve({ file, message })));
+  return new Promise((resolve) => {
+    const tell = (file: ResumableFile, message: string) => resolve({ file, message });
+    if (event === 'fileSuccess') r.on(event, tell);
+    else r.on(event, tell);
+  });
 }
 
 function uploadAll(r: Resumable, ...files: File[]): Promise<void> {
@@ -42,7 +40,7 @@ function uploadAll(r: Resumable, ...files: File[]): Promise<void> {
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode) => {
-  const make = (more = {}) => modes[mode](Constructor, { ...options, ...more });
+  const make = (more = {}) => modes[mode](ResumableJs, { ...options, ...more });
   const sendsPart = mode === 'presigned' ? /^\/.+\/\d+$/ : /^\/upload$/;
   const method = mode === 'presigned' ? 'PUT' : 'POST';
 
@@ -172,10 +170,10 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
     const sentAt: number[] = [];
     r.on('complete', () => sentAt.push(server.count(method, sendsPart)));
     r.on('fileAdded', (file) => {
-      const { bootstrap } = file;
-      file.bootstrap = () => {
-        bootstrap();
-        r.upload(); // As when another file gives up its slots.
+      const { abort } = file;
+      file.abort = () => {
+        abort(); // The first that is done when a file is cut.
+        queueMicrotask(() => r.upload()); // As when another file gives up its slots.
       };
     });
     await uploadAll(r, fileOf('a.mp4'));
@@ -183,7 +181,7 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
     expect(sentAt).toEqual([10]);
   });
 
-  test('asks for a sign-in without retrying, and goes on by file.retry()', async () => {
+  test('asks for a sign-in after one more try, and goes on by file.retry()', async () => {
     let token = 'Bearer old';
     const r = make({ headers: () => ({ authorization: token }) });
     const failure = when(r, 'fileError');
@@ -191,7 +189,7 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
     r.addFile(fileOf('a.mp4'));
     const { file, message } = await failure;
     expect(message).toBe('Sign in first.');
-    expect(server.requests.length).toBe(1);
+    expect(server.requests.length).toBe(2);
     token = 'Bearer good';
     const success = when(r, 'fileSuccess');
     file.retry();
@@ -219,7 +217,7 @@ describe.each(['presigned', 'proxy'] as const)('Resumable.js in %s mode', (mode)
 });
 
 describe('presigned mode', () => {
-  const make = (more = {}) => presignedResumable(Constructor, { ...options, ...more });
+  const make = (more = {}) => presignedResumable(ResumableJs, { ...options, ...more });
 
   test('cuts each file as the server says', async () => {
     server.partSizes = { 'a.mp4': 50, 'b.mp4': 7 };
@@ -310,13 +308,16 @@ describe('presigned mode', () => {
   test('never sends Authorization to storage', async () => {
     await uploadAll(make(), fileOf('a.mp4'));
     const toStorage = server.requests.filter(({ url }) => url.host === 's3.example');
-    expect(toStorage.map(({ headers }) => headers.authorization)).toEqual(toStorage.map(() => undefined));
+    expect(toStorage).toHaveLength(10);
+    expect(toStorage.filter(({ headers }) => 'authorization' in headers)).toEqual([]);
+    const toApi = server.requests.filter(({ url }) => url.host === 'api.example');
+    expect(new Set(toApi.map(({ headers }) => headers['authorization']))).toEqual(new Set(['Bearer good']));
   });
 });
 
 test('proxy mode resumes by two requests, however many chunks there are', async () => {
   server.begin('a.mp4', text, 10, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  await uploadAll(proxyResumable(Constructor, options), fileOf('a.mp4'));
+  await uploadAll(proxyResumable(ResumableJs, options), fileOf('a.mp4'));
   expect(server.requests.map(({ method, url }) => `${method} ${url.pathname}`)).toEqual([
     'GET /upload/options',
     'GET /upload',

@@ -25,7 +25,7 @@ function waiting(...answers: readonly (object | number)[]) {
 
 test('resolves to the completed upload', async () => {
   const { wait, seen } = waiting(
-    { status: 'uploading' },
+    { status: 'uploading', partCount: 2, receivedParts: [[1, 2]] },
     { status: 'completing' },
     { status: 'completed', etag: '"e"' },
   );
@@ -59,4 +59,9 @@ test('rejects at once where the API refuses', async () => {
   );
   expect(error).toBeInstanceOf(ApiError);
   expect((error as ApiError).status).toBe(403);
+});
+
+test('rejects when the upload was opened again before the first look', async () => {
+  const { wait } = waiting({ status: 'uploading', partCount: 3, receivedParts: [[1, 2]] });
+  await expect(wait).rejects.toBeInstanceOf(UploadReopenedError);
 });
