@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { accelerationDollars, billOf, dollarsOf, idleDollars } from './bill.ts';
 import { type Counted, type Mode, readCounted } from './counted.ts';
 import { PRICES_AS_OF, PRICES_REGION } from './prices.ts';
-import { articleQuantities, type Plan, planOf, quantitiesOf } from './quantities.ts';
+import { type Plan, planOf, quantitiesOf, tutorialQuantities } from './quantities.ts';
 
 const SIZES = ['100 MB', '1 GB', '10 GB', '1 TB'] as const;
 
@@ -35,18 +35,21 @@ export function costTable(counted: Counted): string {
       size,
       dollars(dollarsOf(quantitiesOf(planOf('presigned', bytes), counted))),
       dollars(dollarsOf(quantitiesOf(proxy, counted))),
-      dollars(dollarsOf(articleQuantities(proxy))),
+      dollars(dollarsOf(tutorialQuantities(proxy))),
       dollars(accelerationDollars(bytes)),
     ];
   });
-  return markdown(['file', 'presigned', 'proxy', "the article's design", 'Transfer Acceleration adds'], rows);
+  return markdown(
+    ['file', 'presigned', 'proxy', "the tutorials' design", 'Transfer Acceleration adds'],
+    rows,
+  );
 }
 
 /** What an upload is billed for, line by line. */
 export function costDetails(plan: Plan, counted: Counted): string {
   const columns = [
     billOf(quantitiesOf(plan, counted)),
-    ...(plan.mode === 'proxy' ? [billOf(articleQuantities(plan))] : []),
+    ...(plan.mode === 'proxy' ? [billOf(tutorialQuantities(plan))] : []),
   ];
   const rows = (columns[0] ?? []).map(({ what }, index) => [
     what,
@@ -57,7 +60,7 @@ export function costDetails(plan: Plan, counted: Counted): string {
   ]);
   const sums = columns.flatMap((lines) => ['', dollars(lines.reduce((sum, line) => sum + line.dollars, 0))]);
   return markdown(
-    [plan.mode, 'quantity', 'cost', ...(columns.length > 1 ? ["the article's design", 'cost'] : [])],
+    [plan.mode, 'quantity', 'cost', ...(columns.length > 1 ? ["the tutorials' design", 'cost'] : [])],
     [...rows, ['together', ...sums]],
   );
 }

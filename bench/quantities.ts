@@ -134,14 +134,14 @@ function looksAt({ bytes, bitsPerSecond }: Plan, pieces: number, { look }: Count
 }
 
 /**
- * The design that the article on resumable uploads with Lambda, S3 and Resumable.js describes, counted the same way:
+ * The design that tutorials on resumable uploads with Lambda, S3 and Resumable.js describe, counted the same way:
  * each chunk becomes an S3 part at once and an item of its own, and after each chunk the function asks for the item
  * of every part, to see whether all are there. It has no workflow, no event and no watchdog.
  *
  * Favourable to it: the same chunks, though S3 completes no upload of parts under 5 MiB; no retries; reads of half a
  * unit, fifty at once.
  */
-export function articleQuantities({ bytes, pieceSize }: Plan): Quantities {
+export function tutorialQuantities({ bytes, pieceSize }: Plan): Quantities {
   const chunks = pieceCount({ totalSize: bytes, pieceSize });
   const lookups = chunks * chunks;
   const chunkUnits = Math.ceil((Math.min(pieceSize, bytes) + FORM_BYTES) / METERED_BYTES);

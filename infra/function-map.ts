@@ -25,8 +25,11 @@ export interface Permissions {
   readonly uploads?: readonly `s3:${string}`[];
   /** Objects under `staging/`. */
   readonly staging?: readonly `s3:${string}`[];
-  /** Actions on the bucket itself, for keys under `uploads/` only. */
-  readonly listUploads?: readonly `s3:${string}`[];
+  /**
+   * Listing multipart uploads: of the whole bucket, since IAM knows no condition on a prefix for it.
+   * https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+   */
+  readonly multipartUploads?: readonly ['s3:ListBucketMultipartUploads'];
   /** Actions on the bucket itself, for keys under `staging/` only. */
   readonly listStaging?: readonly `s3:${string}`[];
   /**
@@ -43,7 +46,7 @@ export interface Permissions {
 }
 
 /** What a deployer may turn on, and functions then need more for. */
-export type Feature = 'authorizeUpload' | 'checkContent';
+export type Feature = 'authorizeUpload';
 
 export interface UploadFunction {
   readonly description: string;
@@ -104,13 +107,13 @@ export const UPLOAD_FUNCTIONS = {
       table: ['dynamodb:GetItem', 'dynamodb:PutItem', 'dynamodb:Query', 'dynamodb:UpdateItem'],
       // To create the multipart upload; and a presigned URL may do what its signer may.
       uploads: ['s3:AbortMultipartUpload', 's3:ListMultipartUploadParts', 's3:PutObject'],
+      // With `checkContent` the first part's URL stores a staged object. Also where it is off by now: an upload goes on
+      // as it began.
+      staging: ['s3:PutObject'],
+      listStaging: ['s3:ListBucket'],
       stateMachine: ['states:StartExecution'],
     },
-    mayWith: {
-      authorizeUpload: { authorizeFunction: ['lambda:InvokeFunction'] },
-      // The first part's URL stores a staged object.
-      checkContent: { staging: ['s3:PutObject'], listStaging: ['s3:ListBucket'] },
-    },
+    mayWith: { authorizeUpload: { authorizeFunction: ['lambda:InvokeFunction'] } },
     alsoReads: ['SETTINGS'],
   },
   'get-upload': {
@@ -129,8 +132,8 @@ export const UPLOAD_FUNCTIONS = {
     may: {
       table: ['dynamodb:GetItem'],
       uploads: ['s3:PutObject'],
+      staging: ['s3:PutObject'],
     },
-    mayWith: { checkContent: { staging: ['s3:PutObject'] } },
     alsoReads: ['SETTINGS'],
   },
   'record-parts': {
@@ -153,7 +156,7 @@ export const UPLOAD_FUNCTIONS = {
       table: ['dynamodb:BatchWriteItem', 'dynamodb:GetItem', 'dynamodb:Query', 'dynamodb:UpdateItem'],
       uploads: ['s3:AbortMultipartUpload'],
       staging: ['s3:DeleteObject'],
-      listUploads: ['s3:ListBucketMultipartUploads'],
+      multipartUploads: ['s3:ListBucketMultipartUploads'],
       listStaging: ['s3:ListBucket'],
     },
     alsoReads: ['SETTINGS'],
@@ -167,9 +170,10 @@ export const UPLOAD_FUNCTIONS = {
       table: ['dynamodb:GetItem', 'dynamodb:Query', 'dynamodb:UpdateItem'],
       // The first assembled part needs the multipart upload that proxy mode puts off until here.
       uploads: ['s3:AbortMultipartUpload', 's3:PutObject'],
+      // With `checkContent`: to look at the staged first part, and to copy it into its place.
+      staging: ['s3:GetObject'],
+      missingObjects: ['s3:ListBucket'],
     },
-    // To look at the staged first part, and to copy it into its place.
-    mayWith: { checkContent: { staging: ['s3:GetObject'], missingObjects: ['s3:ListBucket'] } },
     alsoReads: ['SETTINGS'],
   },
   'assemble-part': {
@@ -222,10 +226,10 @@ export const UPLOAD_FUNCTIONS = {
       watchIndex: ['dynamodb:Query'],
       uploads: ['s3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
       staging: ['s3:DeleteObject'],
-      listUploads: ['s3:ListBucketMultipartUploads'],
+      multipartUploads: ['s3:ListBucketMultipartUploads'],
       listStaging: ['s3:ListBucket'],
       stateMachine: ['states:StartExecution'],
-      executions: ['states:DescribeExecution'],
+      executions: ['states:DescribeExecution', 'states:RedriveExecution'],
       eventBus: ['events:PutEvents'],
     },
     alsoReads: ['SETTINGS'],

@@ -43,10 +43,7 @@ export class UploadFunctions extends Construct {
       all.map(([name]) => name),
       { sourceMaps: props.sourceMaps },
     );
-    const features: Feature[] = [
-      ...(props.resources.authorizeFunction ? (['authorizeUpload'] as const) : []),
-      ...(props.settings.checkContent ? (['checkContent'] as const) : []),
-    ];
+    const features: Feature[] = props.resources.authorizeFunction ? ['authorizeUpload'] : [];
     this.byName = new Map(
       all.map(([name, settings]) => {
         const { description, trigger, memory, timeout, alsoReads } = settings;

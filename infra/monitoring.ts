@@ -127,15 +127,23 @@ export class UploadDashboard extends Construct {
   }
 }
 
-/** Counted by record-failure. */
-const uploadsFailed = ({ metricNamespace }: UploadFunctions, period: Duration): cloudwatch.Metric =>
-  new cloudwatch.Metric({
-    namespace: metricNamespace,
-    metricName: 'UploadsFailed' satisfies UploadMetric,
-    dimensionsMap: { service: 'record-failure' satisfies UploadFunctionName },
-    statistic: 'Sum',
+/** Counted by record-failure, and by the watchdog where the event of the failure was lost. */
+function uploadsFailed({ metricNamespace }: UploadFunctions, period: Duration): cloudwatch.MathExpression {
+  const countedBy = (service: UploadFunctionName): cloudwatch.Metric =>
+    new cloudwatch.Metric({
+      namespace: metricNamespace,
+      metricName: 'UploadsFailed' satisfies UploadMetric,
+      dimensionsMap: { service },
+      statistic: 'Sum',
+      period,
+    });
+  return new cloudwatch.MathExpression({
+    label: 'Uploads that failed',
+    expression: 'FILL(told, 0) + FILL(found, 0)',
+    usingMetrics: { told: countedBy('record-failure'), found: countedBy('watchdog') },
     period,
   });
+}
 
 const requests = (api: UploadApi, period: Duration): cloudwatch.Metric =>
   api.stage.metricCount({ period, statistic: 'Sum' });

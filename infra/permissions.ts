@@ -28,7 +28,7 @@ const VARIABLE_OF: Record<keyof Permissions, Exclude<keyof FunctionEnvironment, 
   watchIndex: 'TABLE_NAME',
   uploads: 'BUCKET_NAME',
   staging: 'BUCKET_NAME',
-  listUploads: 'BUCKET_NAME',
+  multipartUploads: 'BUCKET_NAME',
   listStaging: 'BUCKET_NAME',
   missingObjects: 'BUCKET_NAME',
   stateMachine: 'STATE_MACHINE_ARN',
@@ -69,10 +69,9 @@ function scopeOf(
       return { resource: bucket.arnForObjects(`${UPLOADS_PREFIX}*`) };
     case 'staging':
       return { resource: bucket.arnForObjects(`${STAGING_PREFIX}*`) };
-    case 'listUploads':
-      return { resource: bucket.bucketArn, prefix: UPLOADS_PREFIX };
     case 'listStaging':
       return { resource: bucket.bucketArn, prefix: STAGING_PREFIX };
+    case 'multipartUploads':
     case 'missingObjects':
       return { resource: bucket.bucketArn };
     case 'stateMachine':
@@ -95,13 +94,19 @@ const executionArns = (stateMachine: StateMachine): string =>
     arnFormat: ArnFormat.COLON_RESOURCE_NAME,
   });
 
+/**
+ * Decrypt also to write: S3 reads the parts back when it completes a multipart upload. And to list parts, whose
+ * checksums are encrypted too.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html
+ */
+const NEEDS_KEY = /:(PutObject|GetObject|ListMultipartUploadParts)$/;
+
 /** Under a customer managed key, who uses the bucket or the table must be allowed to have the key used for that. */
 function keyStatementsFor(may: Permissions, { bucket, table }: UploadResources): PolicyStatement[] {
   const statements: PolicyStatement[] = [];
   const objectActions = [...(may.uploads ?? []), ...(may.staging ?? [])];
-  if (bucket.encryptionKey && objectActions.some((action) => /:(Put|Get)Object$/.test(action))) {
-    // Decrypt also to write: S3 reads the parts back when it completes a multipart upload.
-    // https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions
+  if (bucket.encryptionKey && objectActions.some((action) => NEEDS_KEY.test(action))) {
     statements.push(viaService(bucket.encryptionKey, 's3', ['kms:Decrypt', 'kms:GenerateDataKey']));
   }
   if (table.encryptionKey && (may.table || may.watchIndex)) {

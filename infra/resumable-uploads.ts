@@ -1,4 +1,4 @@
-import { Annotations, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { Annotations, Duration, Names, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { HttpApi } from 'aws-cdk-lib/aws-apigatewayv2';
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
@@ -35,8 +35,9 @@ export interface ResumableUploadsProps extends UploadRules {
   readonly auth?: UploadAuth;
   /**
    * A function of yours that is asked before an upload begins, with an `AuthorizeUploadRequest`; it returns an
-   * `AuthorizeUploadAnswer`: yes, perhaps with a prefix for the key and other metadata, or no, with a reason. Should it
-   * fail, or take longer than 10 seconds, nothing begins. It is not asked again for an upload under way.
+   * `AuthorizeUploadAnswer`: yes, perhaps with a prefix for the key and other metadata, or no, with a reason. If it fails,
+   * answers anything else or takes longer than 10 seconds, nothing begins (503). It is not asked again for an upload under
+   * way.
    * @default none: who is authorized may upload what the other options allow
    */
   readonly authorizeUpload?: lambda.IFunction;
@@ -95,7 +96,10 @@ export interface ResumableUploadsProps extends UploadRules {
   readonly workflowLogs?: WorkflowLogs;
   /** X-Ray traces of functions and workflow. @default false */
   readonly tracing?: boolean;
-  /** Stack traces of functions name the lines of the sources. @default false */
+  /**
+   * Stack traces of functions name the lines of the sources. Without effect on the bundles that come with the package.
+   * @default false
+   */
   readonly sourceMaps?: boolean;
   /** Requests let through; above, clients get 429 and try again. @default 5,000 a second, 5,000 at once */
   readonly throttle?: UploadThrottle;
@@ -185,6 +189,8 @@ export class ResumableUploads extends Construct {
     this.eventBus =
       props.eventBus ??
       (new events.EventBus(this, 'EventBus', {
+        // CDK's own name is made of construct ids alone, which the stacks of two apps or stages may have in common.
+        eventBusName: Names.uniqueResourceName(this, {}),
         description: 'Tells of completed, failed and expired uploads',
       }) as events.IEventBus);
     this.undelivered = new sqs.Queue(this, 'Undelivered', {

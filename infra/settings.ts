@@ -115,7 +115,20 @@ export function settingsOf(rules: UploadRules): UploadSettings {
       );
     }
   }
+  checkLength(settings);
   return settings;
+}
+
+/** All of a function's environment is 4 KB at most: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
+const MAX_SETTINGS_BYTES = 3_000;
+
+function checkLength(settings: UploadSettings): void {
+  const bytes = Buffer.byteLength(JSON.stringify(settings));
+  if (bytes > MAX_SETTINGS_BYTES) {
+    refuse(
+      `allowedContentTypes and allowedExtensions are too long: as settings of a function all options take ${bytes} bytes, and ${MAX_SETTINGS_BYTES} fit; name types together, like "video/*".`,
+    );
+  }
 }
 
 function checkSizes({ minFileSize, maxFileSize, partSize }: UploadSettings): void {

@@ -59,12 +59,19 @@ export class ResumableUploadsStack extends Stack {
       alarmTopicArn,
       ...props
     } = options;
+    const key = kmsKey && kmsKey !== 'new' ? Key.fromKeyArn(this, 'OwnKey', kmsKey) : undefined;
     return {
       ...props,
       ...(authorizeFunctionArn && {
         authorizeUpload: Function.fromFunctionArn(this, 'OwnAuthorizeFunction', authorizeFunctionArn),
       }),
-      ...(bucketName && { bucket: Bucket.fromBucketName(this, 'OwnBucket', bucketName) }),
+      ...(bucketName && {
+        // Taken to be under the same key: functions then may use it for the bucket too.
+        bucket: Bucket.fromBucketAttributes(this, 'OwnBucket', {
+          bucketName,
+          ...(key && { encryptionKey: key }),
+        }),
+      }),
       ...(eventBusName && { eventBus: EventBus.fromEventBusName(this, 'OwnEventBus', eventBusName) }),
       ...(bucketAccessLogsBucketName && {
         bucketAccessLogs: Bucket.fromBucketName(this, 'BucketAccessLogs', bucketAccessLogsBucketName),
@@ -72,11 +79,7 @@ export class ResumableUploadsStack extends Stack {
       ...(dataEventsBucketName && {
         dataEventsBucket: Bucket.fromBucketName(this, 'DataEvents', dataEventsBucketName),
       }),
-      ...(kmsKey && {
-        encryption: UploadEncryption.kms(
-          kmsKey === 'new' ? undefined : Key.fromKeyArn(this, 'OwnKey', kmsKey),
-        ),
-      }),
+      ...(kmsKey && { encryption: UploadEncryption.kms(key) }),
       ...(logRetentionDays && { logRetention: logRetentionDays }),
       ...((alarms || alarmTopicArn) && {
         alarms: alarmTopicArn ? { topic: Topic.fromTopicArn(this, 'AlarmTopic', alarmTopicArn) } : {},

@@ -84,6 +84,6 @@ export function checkOwnBucket(
   const days = lifecycleDays(maxAgeSeconds);
   Annotations.of(scope).addWarningV2(
     'resumable-uploads:own-bucket',
-    `The bucket is yours, so it is not changed: it needs CORS for PUT that exposes ETag to your pages, a lifecycle rule that aborts incomplete multipart uploads after ${days} days or more, one that expires ${STAGING_PREFIX} after as many${transferAcceleration ? ', and Transfer Acceleration enabled' : ''}.`,
+    `The bucket is yours, so it is not changed: it needs CORS for PUT that exposes ETag to your pages, a lifecycle rule that aborts incomplete multipart uploads after ${days} days or more, one that expires ${STAGING_PREFIX} after as many, and no versioning (removed chunks would stay and be billed)${bucket.encryptionKey ? '' : '; under a KMS key of yours, functions need that key too: give the bucket with its encryptionKey, or kmsKey'}${transferAcceleration ? ', and Transfer Acceleration enabled' : ''}.`,
   );
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { RemovalPolicy } from 'aws-cdk-lib';
+import { type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { ITable } from 'aws-cdk-lib/aws-dynamodb';
 import * as events from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
@@ -48,6 +48,7 @@ export class UploadWorkflow extends Construct {
       definitionBody: stepfunctions.DefinitionBody.fromString(readFileSync(DEFINITION, 'utf8')),
       definitionSubstitutions: {
         ...Object.fromEntries(steps.map(({ placeholder, fn }) => [placeholder, fn.functionArn])),
+        Partition: Stack.of(this).partition,
         TableName: props.table.tableName,
         EventBusName: props.eventBus.eventBusName,
       },

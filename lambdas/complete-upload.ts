@@ -56,8 +56,7 @@ export async function completeUpload(
 ): Promise<CompletedUpload> {
   const upload = await uploadOfExecution(services.table, planned, now);
   const object = await join(upload, planned, services, now);
-  if (upload.mode === 'proxy') await deleteStaged(services.bucket, upload);
-  if (upload.firstPartStaged) await deleteObjects(services.bucket, [stagedChunkKey(upload, 1)]);
+  await cleanUp(services.bucket, upload);
   if (hasQuota(services.settings)) await release(services.table, upload);
 
   const completedAt = upload.completedAt ?? Math.floor(now / 1000);
@@ -176,6 +175,16 @@ function missingChunks(
     }
   }
   return isWhole ? undefined : missing;
+}
+
+/** What was staged is not needed any more. What cannot be deleted now is no failure: the watchdog sweeps once more. */
+async function cleanUp(bucket: Bucket, upload: UploadRecord): Promise<void> {
+  try {
+    if (upload.mode === 'proxy') await deleteStaged(bucket, upload);
+    if (upload.firstPartStaged) await deleteObjects(bucket, [stagedChunkKey(upload, 1)]);
+  } catch (error) {
+    log.warn('staged objects left to the watchdog', { error: error as Error });
+  }
 }
 
 async function deleteStaged(bucket: Bucket, upload: UploadRecord): Promise<void> {

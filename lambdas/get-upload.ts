@@ -9,6 +9,7 @@ import { readMarks } from './parts/ledger.ts';
 import { toRanges } from './parts/ranges.ts';
 import { executionNameOf, objectKey, statusAt } from './upload/record.ts';
 import type { Table } from './upload/store.ts';
+import { failureForClient } from './workflow/errors.ts';
 
 export interface Services {
   readonly table: Table;
@@ -38,7 +39,7 @@ export async function describeUpload(request: ApiRequest, { table }: Services): 
       ...(status === 'uploading' && { expiresAt: isoTime(upload.expiresAt) }),
       ...optionalTime('completedAt', upload.completedAt),
       ...(upload.etag && { etag: upload.etag }),
-      ...(status === 'failed' && upload.failure && { failure: upload.failure }),
+      ...(status === 'failed' && upload.failure && { failure: failureForClient(upload.failure) }),
       ...((isThere || status === 'failed') && { executionName: executionNameOf(upload) }),
     },
   };

@@ -51,6 +51,9 @@ export async function receiveChunk(request: ApiRequest, services: Services): Pro
     chunk.identity,
     { contentType, pieceSize: parameters.chunkSize },
     request,
+    // A page that slept through its upload's end goes on where it was: a new attempt would lack all that it sent before,
+    // and a late duplicate would take the place of a failed upload that can still be redriven.
+    { mayStartOver: chunk.first === 1 },
   );
   // Another chunk may have begun the upload, under another type: that one goes onto the object.
   if (shown) mustBeAnnounced(upload.contentType, shown.type, services);

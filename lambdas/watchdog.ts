@@ -63,6 +63,7 @@ async function look(services: LookServices, address: UploadAddress, now: number)
   const outcome = await lookAfter(services, upload, now);
   log.info('looked after', { uploadId: upload.uploadId, attempt: upload.attempt, outcome });
   if (outcome === 'expired') count('UploadsExpired');
+  if (outcome === 'failed') count('UploadsFailed');
   if (outcome === 'completing') count('UploadsRescued');
 }
 

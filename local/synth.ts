@@ -20,9 +20,8 @@ const inputs = [
   'infra/**/*',
   'lambdas/**/*',
   'statemachine/**/*',
-  'cdk.json',
-  'package-lock.json',
-  'tsconfig.json',
+  // `uploads.config.json`, `cdk.json`, the lock file …
+  '*.json',
 ];
 
 const KEY_FILE = 'made-from.txt';

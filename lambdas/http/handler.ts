@@ -53,8 +53,11 @@ export function ownerOf(context: RequestContext): string {
     return ownerSlug(subject);
   }
   if (iam) {
-    // `AROA…:session` of an assumed role: the role is the principal, or with Cognito the identity.
-    const principal = iam.cognitoIdentity?.identityId ?? iam.userId?.split(':')[0] ?? iam.userArn;
+    // `AROA…:session` of an assumed role: the role is the principal, or with Cognito the identity. A federated user's
+    // `account:name` is one whole.
+    const { userId } = iam;
+    const role = userId?.startsWith('AROA') ? userId.split(':')[0] : userId;
+    const principal = iam.cognitoIdentity?.identityId ?? role ?? iam.userArn;
     if (!principal) throw new Problem('invalid-request', 'The signature names nobody.');
     return ownerSlug(principal);
   }
@@ -75,7 +78,10 @@ export function apiHandler(
     try {
       const owner = ownerOf(event.requestContext);
       const claims = event.requestContext.authorizer?.jwt?.claims;
-      const { status, body, headers } = await answer({ event, owner, claims, now: Date.now(), log });
+      const { status, body, headers } = await inTime(
+        answer({ event, owner, claims, now: Date.now(), log }),
+        context.getRemainingTimeInMillis() - MARGIN_MS,
+      );
       return {
         statusCode: status,
         headers: {
@@ -89,6 +95,27 @@ export function apiHandler(
       return problemAnswer(asProblem(error, log));
     }
   };
+}
+
+/** What an answer takes to leave the function. */
+const MARGIN_MS = 1_000;
+
+/**
+ * A function that runs out of time is answered with a 500 by API Gateway, at which Resumable.js gives the file up. All
+ * that a request does may be repeated, so that it is better told to come again.
+ */
+async function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('The request was not done in time.')), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+    // Late, its error is nobody's.
+    work.catch(() => undefined);
+  }
 }
 
 function asProblem(error: unknown, log: Logger): Problem {

@@ -1,9 +1,12 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
+  type AttributeValue,
   BatchWriteItemCommand,
   ConditionalCheckFailedException,
   GetItemCommand,
   paginateQuery,
   UpdateItemCommand,
+  type WriteRequest,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import type { UploadRecord } from '../upload/record.ts';
@@ -289,16 +292,28 @@ export async function deletePages(table: Table, upload: UploadRecord): Promise<v
       ConsistentRead: true,
     },
   );
-  for await (const { Items } of query) {
-    const pages = Items ?? [];
-    for (let from = 0; from < pages.length; from += 25) {
-      let requests = pages.slice(from, from + 25).map((Key) => ({ DeleteRequest: { Key } }));
-      while (requests.length > 0) {
-        const { UnprocessedItems } = await table.client.send(
-          new BatchWriteItemCommand({ RequestItems: { [table.tableName]: requests } }),
-        );
-        requests = (UnprocessedItems?.[table.tableName] ?? []) as typeof requests;
-      }
-    }
+  for await (const { Items = [] } of query) {
+    for (let from = 0; from < Items.length; from += 25)
+      await deleteItems(table, Items.slice(from, from + 25));
+  }
+}
+
+/** Tries of one batch, some seconds of pauses at most. */
+const BATCH_TRIES = 8;
+
+/** At most 25. What is left unprocessed was throttled: it is tried again after growing pauses. */
+async function deleteItems(
+  { client, tableName }: Table,
+  keys: readonly Record<string, AttributeValue>[],
+): Promise<void> {
+  let requests: WriteRequest[] = keys.map((Key) => ({ DeleteRequest: { Key } }));
+  for (let tries = 1; ; tries++) {
+    const { UnprocessedItems } = await client.send(
+      new BatchWriteItemCommand({ RequestItems: { [tableName]: requests } }),
+    );
+    requests = UnprocessedItems?.[tableName] ?? [];
+    if (requests.length === 0) return;
+    if (tries === BATCH_TRIES) throw new Error(`DynamoDB left ${requests.length} deletions undone.`);
+    await pause(Math.random() * Math.min(50 * 2 ** tries, 1000));
   }
 }

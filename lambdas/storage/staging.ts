@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { DeleteObjectsCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { type Bucket, isS3Error, unquoted } from './multipart.ts';
 
@@ -41,15 +42,28 @@ export async function readBeginning(
 }
 
 /** DeleteObjects takes 1,000 keys at most; deleting what is not there succeeds. Deletions are free of charge. */
-export async function deleteObjects({ client, bucketName }: Bucket, keys: readonly string[]): Promise<void> {
-  for (let from = 0; from < keys.length; from += 1000) {
-    const { Errors } = await client.send(
+export async function deleteObjects(bucket: Bucket, keys: readonly string[]): Promise<void> {
+  for (let from = 0; from < keys.length; from += 1000)
+    await deleteBatch(bucket, keys.slice(from, from + 1000));
+}
+
+/** Tries of one batch. The SDK repeats what failed as a whole, not what a 200 says was left. */
+const BATCH_TRIES = 4;
+
+async function deleteBatch({ client, bucketName }: Bucket, keys: readonly string[]): Promise<void> {
+  let left = keys;
+  for (let tries = 1; ; tries++) {
+    const { Errors = [] } = await client.send(
       new DeleteObjectsCommand({
         Bucket: bucketName,
-        Delete: { Quiet: true, Objects: keys.slice(from, from + 1000).map((Key) => ({ Key })) },
+        Delete: { Quiet: true, Objects: left.map((Key) => ({ Key })) },
       }),
     );
-    const failed = Errors?.[0];
-    if (failed) throw new Error(`S3 did not delete ${failed.Key}: ${failed.Code} ${failed.Message ?? ''}`);
+    const [failed] = Errors;
+    if (!failed) return;
+    if (tries === BATCH_TRIES)
+      throw new Error(`S3 did not delete ${failed.Key}: ${failed.Code} ${failed.Message ?? ''}`);
+    left = Errors.map(({ Key = '' }) => Key);
+    await pause(Math.random() * 100 * 2 ** tries);
   }
 }

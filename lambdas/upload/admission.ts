@@ -4,7 +4,7 @@ import { type AuthorizeHook, authorizeUpload } from './authorize.ts';
 import { type UploadIdentity, uploadIdOf } from './identity.ts';
 import { getOrCreateUpload, newUpload } from './lifecycle.ts';
 import { hasQuota, QuotaExceeded, release, reserve } from './quota.ts';
-import { objectKey, type UploadRecord } from './record.ts';
+import { objectKey, statusAt, type UploadRecord } from './record.ts';
 import type { UploadSettings } from './settings.ts';
 import type { Table } from './store.ts';
 
@@ -20,7 +20,8 @@ export interface AdmissionServices {
  * Finds the live attempt of an upload, or lets a new one begin: if the deployer's function allows it, and it fits into
  * what its owner may have in progress. Neither is asked about one that is there.
  *
- * @throws Problem `upload-refused`, `quota-exceeded`
+ * @param mayStartOver whether a new attempt may take the place of one that has failed, was aborted or has expired
+ * @throws Problem `upload-refused`, `quota-exceeded`, `upload-not-open`
  */
 export async function admitUpload(
   services: AdmissionServices,
@@ -31,11 +32,17 @@ export async function admitUpload(
     readonly metadata?: Readonly<Record<string, string>> | undefined;
   },
   { claims, now }: { claims?: Readonly<Record<string, string>> | undefined; now: number },
+  { mayStartOver }: { readonly mayStartOver: boolean } = { mayStartOver: true },
 ): Promise<{ upload: UploadRecord; created: boolean }> {
   const { table, bucket, settings } = services;
   const counted = hasQuota(settings);
   let decided: ReturnType<typeof decide> | undefined;
   const create = async (previous: UploadRecord | undefined): Promise<UploadRecord | undefined> => {
+    if (previous && !mayStartOver)
+      throw new Problem(
+        'upload-not-open',
+        `The upload is ${statusAt(previous, now)}: to send the file again, begin with its first chunk.`,
+      );
     decided ??= decide(services.hook, identity, file, claims);
     const upload = newUpload(identity, { ...file, ...(await decided) }, settings, now, previous);
     if (!counted) return upload;
@@ -52,8 +59,8 @@ export async function admitUpload(
       if (counted) await release(table, lost);
     },
   );
-  // What is not counted any more must not stay: otherwise failing and starting over would store without end.
-  if (counted && previous?.s3UploadId)
+  // Nobody can complete it any more. Where a quota is set, failing and starting over would store without end.
+  if (previous?.s3UploadId)
     await abortMultipartUpload(bucket, { key: objectKey(previous), s3UploadId: previous.s3UploadId });
   return { upload, created };
 }

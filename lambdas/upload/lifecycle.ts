@@ -11,6 +11,13 @@ const DAY = 86_400;
 /** How long after its last sign of life an upload waits for the watchdog's next look. */
 export const FIRST_LOOK_SECONDS = 300;
 
+/** While nothing changes, looks get rarer, up to this. */
+const SLOWEST_LOOK_SECONDS = 6 * 3600;
+
+/** How long the watchdog waits where `times` looks have changed nothing, or as many redrives have failed. */
+export const pauseBeforeLook = (times: number): number =>
+  Math.min(FIRST_LOOK_SECONDS * 2 ** times, SLOWEST_LOOK_SECONDS);
+
 /**
  * The time of the last part is noted at most this often, since each note is a write: every 24th of the time after
  * which an upload counts as abandoned. The expiry lies that much later, so that nobody gets less time than promised.

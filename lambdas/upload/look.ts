@@ -1,13 +1,18 @@
-import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import {
+  DescribeExecutionCommand,
+  ExecutionNotRedrivable,
+  RedriveExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import { type EventBus, putEvent } from '../events/put-event.ts';
 import { DETAIL_TYPES, eventDetail, isoTime, type UploadExpiredDetail } from '../events/upload-event.ts';
 import { type PieceMark, readMarks } from '../parts/ledger.ts';
 import { type RecordServices, recordStoredPieces } from '../parts/record.ts';
 import type { Bucket } from '../storage/multipart.ts';
 import { sweepStorage } from '../storage/sweep.ts';
+import { isFinal } from '../workflow/errors.ts';
 import { executionArn, startExecution } from '../workflow/execution.ts';
 import { recordFailure } from '../workflow/failure.ts';
-import { FIRST_LOOK_SECONDS, UploadEnded } from './lifecycle.ts';
+import { FIRST_LOOK_SECONDS, pauseBeforeLook, UploadEnded } from './lifecycle.ts';
 import { hasQuota, release } from './quota.ts';
 import { executionNameOf, isOpen, type UploadRecord } from './record.ts';
 import { changeUpload } from './store.ts';
@@ -19,11 +24,16 @@ export interface LookServices extends RecordServices {
   readonly bucketName: string;
 }
 
-/** While nothing changes, looks get rarer, up to this. */
-const SLOWEST_LOOK_SECONDS = 6 * 3600;
-
 /** What a look found and did; for the log. */
-export type Outcome = 'completing' | 'waiting' | 'expired' | 'failed' | 'swept' | 'running';
+export type Outcome =
+  | 'completing'
+  | 'waiting'
+  | 'expired'
+  | 'failed'
+  | 'announced'
+  | 'redriven'
+  | 'swept'
+  | 'running';
 
 /** One look of the watchdog at one upload. Every step may die and be done again at the next look. */
 export async function lookAfter(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
@@ -37,7 +47,7 @@ export async function lookAfter(services: LookServices, upload: UploadRecord, no
     case 'expired':
       return upload.announced ? await sweep(services, upload, now) : await expire(services, upload, now);
     case 'failed':
-      return await sweep(services, upload, now);
+      return await lookAtFailed(services, upload, now);
     case 'aborted':
       return await sweep(services, upload, now);
     case 'completed':
@@ -57,12 +67,11 @@ async function lookAtOpen(services: LookServices, upload: UploadRecord, now: num
   if (unrecorded.size > 0) await recordStoredPieces(services, upload, unrecorded, now);
 
   const looksWithoutChange = isQuiet ? (upload.looksWithoutChange ?? 0) + 1 : 0;
-  const pause = Math.min(FIRST_LOOK_SECONDS * 2 ** looksWithoutChange, SLOWEST_LOOK_SECONDS);
   await changeUpload(table, upload, {
     set: {
       lookedBytes: bytes,
       looksWithoutChange,
-      nextLook: Math.min(Math.floor(now / 1000) + pause, upload.expiresAt),
+      nextLook: Math.min(Math.floor(now / 1000) + pauseBeforeLook(looksWithoutChange), upload.expiresAt),
     },
     when: { status: ['uploading'] },
   });
@@ -109,8 +118,9 @@ async function lookAtCompleting(services: LookServices, upload: UploadRecord, no
       new DescribeExecutionCommand({ executionArn: executionArn(stateMachineArn, executionNameOf(upload)) }),
     );
     if (status === 'FAILED' || status === 'TIMED_OUT' || status === 'ABORTED') {
-      await recordFailure(services, upload, { error: error ?? status, cause: cause ?? '' }, now);
-      return 'failed';
+      const failure = { error: error ?? status, cause: cause ?? '' };
+      const outcome = await recordFailure(services, upload, failure, now);
+      return outcome === 'none' ? 'running' : outcome;
     }
   }
   await changeUpload(services.table, upload, {
@@ -118,6 +128,33 @@ async function lookAtCompleting(services: LookServices, upload: UploadRecord, no
     when: { status: ['completing'], run: upload.run },
   });
   return 'running';
+}
+
+/**
+ * What made its execution fail may be over: an outage, a throttle, a permission that was missing. So the execution goes
+ * on at the task that failed, again and again, with growing pauses; until the upload is too old, and is given up.
+ */
+async function lookAtFailed(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  const seconds = Math.floor(now / 1000);
+  if (seconds >= upload.expiresAt || !upload.failure || isFinal(upload.failure))
+    return await sweep(services, upload, now);
+  const redrives = (upload.redrives ?? 0) + 1;
+  const counted = await changeUpload(services.table, upload, {
+    set: { redrives, nextLook: Math.min(seconds + pauseBeforeLook(redrives), upload.expiresAt) },
+    when: { status: ['failed'], run: upload.run },
+  });
+  if (!counted) return 'waiting';
+  const { client, stateMachineArn } = services.stateMachine;
+  try {
+    await client.send(
+      new RedriveExecutionCommand({ executionArn: executionArn(stateMachineArn, executionNameOf(upload)) }),
+    );
+  } catch (error) {
+    // It runs: somebody else has redriven it. Or its history is full or too old, and nobody can.
+    if (!(error instanceof ExecutionNotRedrivable)) throw error;
+    return 'waiting';
+  }
+  return 'redriven';
 }
 
 /** Abandoned or too old. First it is over, then it is cleaned up, then told; a death between is made good next time. */

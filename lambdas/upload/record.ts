@@ -7,7 +7,7 @@ import { executionName, type UploadMode } from './identity.ts';
  * - `uploading`: takes parts
  * - `completing`: all bytes are there; the workflow is at it
  * - `completed`: the object exists
- * - `failed`: the workflow gave up; ops may redrive it, a client may start over
+ * - `failed`: the workflow gave up; the watchdog or ops redrive it, a client may start over
  * - `aborted`: by its owner
  * - `expired`: abandoned, or too old
  */
@@ -49,6 +49,8 @@ export interface UploadRecord extends Pieces {
   readonly completedAt?: number;
   readonly etag?: string;
   readonly failure?: { readonly error: string; readonly cause: string };
+  /** How often the watchdog has redriven its execution. */
+  readonly redrives?: number;
   /** The event of an expired upload has been emitted. */
   readonly announced?: boolean;
   /** Swept once already, after its end. */

@@ -36,6 +36,35 @@ export class NotAllowedAnyMore extends WorkflowError {}
 /** An execution was started by hand, with an input that names no upload. Final. */
 export class InvalidExecutionInput extends WorkflowError {}
 
+/** What no repetition mends. All else may pass, be it an outage or a permission that was missing. */
+const FINAL = new Set([
+  PartsMissing.name,
+  UploadSuperseded.name,
+  MultipartUploadGone.name,
+  ReconcileExhausted.name,
+  ContentMismatch.name,
+  NotAllowedAnyMore.name,
+  InvalidExecutionInput.name,
+  // Stopped by an operator, who will know why.
+  'ABORTED',
+]);
+
+export const isFinal = ({ error }: { readonly error: string }): boolean => FINAL.has(error);
+
+/** Of these a client is told the cause: it is about its file, and can name nothing of the deployment. */
+const CLIENTS_OWN = new Set([
+  ContentMismatch.name,
+  NotAllowedAnyMore.name,
+  MultipartUploadGone.name,
+  ReconcileExhausted.name,
+]);
+
+/** What a client is told of a failure. The cause of any other may name roles and resources: it is the operators'. */
+export const failureForClient = ({ error, cause }: { readonly error: string; readonly cause: string }) => ({
+  error,
+  cause: CLIENTS_OWN.has(error) ? cause : '',
+});
+
 const PASSING = new Set([
   'SlowDown',
   'InternalError',
@@ -45,6 +74,12 @@ const PASSING = new Set([
   'InternalServerError',
   'ProvisionedThroughputExceededException',
   'ThrottlingException',
+  'Throttling',
+  'ThrottledException',
+  'RequestThrottled',
+  'RequestThrottledException',
+  'TooManyRequestsException',
+  'BandwidthLimitExceeded',
   'RequestLimitExceeded',
   'LimitExceededException',
   'TransactionConflictException',
@@ -53,6 +88,12 @@ const PASSING = new Set([
   'ECONNRESET',
   'ECONNREFUSED',
   'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'KMS.ThrottlingException',
 ]);
 
 /** Whether an error of an AWS call is one that passes. */

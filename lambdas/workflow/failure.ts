@@ -6,9 +6,11 @@ import {
   isoTime,
   type UploadFailedDetail,
 } from '../events/upload-event.ts';
+import { pauseBeforeLook } from '../upload/lifecycle.ts';
 import { executionNameOf } from '../upload/record.ts';
 import type { UploadSettings } from '../upload/settings.ts';
 import { changeUpload, getUpload, type Table } from '../upload/store.ts';
+import { isFinal } from './errors.ts';
 import type { ExecutionInput } from './execution.ts';
 
 /** Causes carry stack traces; an upload's item is to stay small. */
@@ -24,7 +26,7 @@ export type FailureOutcome =
 
 /**
  * Marks an upload failed and emits "Upload Failed". It stays as it is until it is as old as an upload may become, so
- * that ops can mend the cause and redrive the execution. Where the upload had been completed already, the event that
+ * that the execution can be redriven: by the watchdog, unless the cause is final, or by ops who have mended it. Where the upload had been completed already, the event that
  * the execution could not emit is emitted instead.
  */
 export async function recordFailure(
@@ -49,9 +51,11 @@ export async function recordFailure(
   const failed = await changeUpload(table, current, {
     set: {
       status: 'failed',
-      failure: { error: failure.error, cause: failure.cause.slice(0, MAX_CAUSE) },
+      failure: { error: failure.error, cause: messageOf(failure.cause).slice(0, MAX_CAUSE) },
       expiresAt,
-      nextLook: expiresAt,
+      nextLook: isFinal(failure)
+        ? expiresAt
+        : Math.min(Math.floor(now / 1000) + pauseBeforeLook(current.redrives ?? 0), expiresAt),
     },
     // `failed` too: an earlier try at this may have died before it could emit the event.
     when: { status: ['completing', 'failed'], run: input.run },
@@ -68,4 +72,13 @@ export async function recordFailure(
   };
   await putEvent(eventBus, DETAIL_TYPES.failed, detail);
   return 'failed';
+}
+
+/** Lambda reports what was thrown as JSON, with its stack. */
+function messageOf(cause: string): string {
+  try {
+    return String((JSON.parse(cause) as { errorMessage?: unknown }).errorMessage ?? cause);
+  } catch {
+    return cause;
+  }
 }

@@ -129,12 +129,15 @@ const conditionHeaders = [
   'if-none-match',
 ];
 
+/** Which IAM knows a condition on the prefix for; for listing multipart uploads it knows none. */
+const listsObjects = new Set(['ListObjects', 'ListObjectsV2', 'ListObjectVersions']);
+
 const contextOf = (request: SignedRequest, s3: S3Request, presigned: boolean): Record<string, string> => {
   const context: Record<string, string> = {
     's3:signatureversion': 'AWS4-HMAC-SHA256',
     's3:authtype': presigned ? 'REST-QUERY-STRING' : 'REST-HEADER',
   };
-  for (const name of ['prefix', 'delimiter', 'max-keys']) {
+  for (const name of listsObjects.has(s3.operation) ? ['prefix', 'delimiter', 'max-keys'] : []) {
     const value = s3.query.get(name);
     if (value !== undefined) context[`s3:${name}`] = value;
   }
@@ -163,6 +166,7 @@ const decrypts = new Set([
   'UploadPart',
   'UploadPartCopy',
   'CompleteMultipartUpload',
+  'ListParts',
 ]);
 
 export const bucketArn = (bucket: string): string => `arn:aws:s3:::${bucket}`;

@@ -43,7 +43,9 @@ test('the definition is valid Amazon States Language', () => {
     options: { checkArn: boolean; checkPaths: boolean },
   ) => { isValid: boolean; errorsText(separator: string): string };
   // With ARNs in their places, as Step Functions will read it.
-  const filled = text.replaceAll(/\$\{\w+FunctionArn\}/g, 'arn:aws:lambda:us-east-1:000000000000:function:f');
+  const filled = text
+    .replaceAll(/\$\{\w+FunctionArn\}/g, 'arn:aws:lambda:us-east-1:000000000000:function:f')
+    .replaceAll('${Partition}', 'aws');
   const result = validate(JSON.parse(filled), { checkArn: true, checkPaths: true });
   expect(result.errorsText('\n')).toBe('');
   expect(result.isValid).toBe(true);

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { dollarsOf } from '../../../bench/bill.ts';
 import { costTable, idleSentence, parseSize } from '../../../bench/cost.ts';
 import { readCounted, total } from '../../../bench/counted.ts';
-import { articleQuantities, planOf, quantitiesOf } from '../../../bench/quantities.ts';
+import { planOf, quantitiesOf, tutorialQuantities } from '../../../bench/quantities.ts';
 
 const counted = readCounted();
 const GB = 1_000_000_000;
@@ -40,14 +40,16 @@ describe('the cost of an upload', () => {
     }
   });
 
-  test("a chunk's cost does not grow with the file, as it does in the article's design", () => {
-    const perChunk = (bytes: number, quantities: typeof articleQuantities): number => {
+  test("a chunk's cost does not grow with the file, as it does in the tutorials' design", () => {
+    const perChunk = (bytes: number, quantities: typeof tutorialQuantities): number => {
       const plan = planOf('proxy', bytes);
       return dollarsOf(quantities(plan)) / (bytes / plan.pieceSize);
     };
     const ours = (plan: ReturnType<typeof planOf>) => quantitiesOf(plan, counted);
     expect(perChunk(1000 * GB, ours) / perChunk(10 * GB, ours)).toBeLessThan(1.05);
-    expect(perChunk(1000 * GB, articleQuantities) / perChunk(10 * GB, articleQuantities)).toBeGreaterThan(50);
+    expect(perChunk(1000 * GB, tutorialQuantities) / perChunk(10 * GB, tutorialQuantities)).toBeGreaterThan(
+      50,
+    );
   });
 
   test('sizes are decimal or binary, as they are written', () => {
