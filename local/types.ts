@@ -74,10 +74,18 @@ export interface FaultRule {
     | { readonly kind: 'kill'; readonly when: 'before' | 'after' }
     | { readonly kind: 'fail'; readonly status: number; readonly code: string; readonly message?: string }
     | { readonly kind: 'delay'; readonly ms: number }
-    /** The connection is cut: before the engine sees it, or after it answered. */
-    | { readonly kind: 'cut'; readonly when: 'before' | 'after' }
+    /**
+     * The connection is cut: before the engine sees it, or after it answered; `midway`, within the body of S3's
+     * PutObject or UploadPart, or of GetObject's answer: half of it has gone through by then.
+     */
+    | { readonly kind: 'cut'; readonly when: 'before' | 'midway' | 'after' }
     /** CompleteMultipartUpload: 200 with an error document inside, as S3 does when it fails late. */
-    | { readonly kind: 'late-error'; readonly code: string };
+    | { readonly kind: 'late-error'; readonly code: string }
+    /**
+     * A 200 that says what was not done, of S3's DeleteObjects, PutEvents and BatchWriteItem: the first entry and
+     * every second one after it. `code` is what it says of each; BatchWriteItem says nothing.
+     */
+    | { readonly kind: 'partial'; readonly code: string };
 }
 
 /** The stack's clock: real time plus what tests advanced it by. Functions' `Date` follows it. */

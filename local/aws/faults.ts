@@ -50,6 +50,15 @@ const dice = (seed: number): (() => number) => {
   };
 };
 
+/** The operations that an action is for, where it is not for all. */
+const strikable = (action: FaultRule['action']): readonly string[] | undefined => {
+  if (action.kind === 'late-error') return ['CompleteMultipartUpload'];
+  if (action.kind === 'partial') return ['DeleteObjects', 'PutEvents', 'BatchWriteItem'];
+  return action.kind === 'cut' && action.when === 'midway'
+    ? ['GetObject', 'PutObject', 'UploadPart']
+    : undefined;
+};
+
 const matches = (rule: FaultRule, target: Target): boolean =>
   (rule.service === undefined || rule.service === target.service) &&
   (rule.operation === undefined || rule.operation === target.operation) &&
@@ -57,7 +66,7 @@ const matches = (rule: FaultRule, target: Target): boolean =>
   (rule.resource === undefined || target.resource.includes(rule.resource)) &&
   (rule.input === undefined || (target.input?.().includes(rule.input) ?? false)) &&
   (rule.action.kind !== 'kill' || target.killable) &&
-  (rule.action.kind !== 'late-error' || target.operation === 'CompleteMultipartUpload');
+  (strikable(rule.action)?.includes(target.operation) ?? true);
 
 const labelOf = (action: FaultRule['action']): string => {
   switch (action.kind) {
@@ -66,6 +75,7 @@ const labelOf = (action: FaultRule['action']): string => {
       return `${action.kind} ${action.when}`;
     case 'fail':
     case 'late-error':
+    case 'partial':
       return `${action.kind} ${action.code}`;
     case 'delay':
       return `delay ${action.ms}`;
@@ -97,8 +107,10 @@ const check = (rule: FaultRule): void => {
   if (!(skip >= 0) || !(times >= 0)) complain('skip and times are not negative');
   switch (action?.kind) {
     case 'kill':
+      if (!['before', 'after'].includes(action.when)) complain('when is before or after');
+      return;
     case 'cut':
-      if (action.when !== 'before' && action.when !== 'after') complain('when is before or after');
+      if (!['before', 'midway', 'after'].includes(action.when)) complain('when is before, midway or after');
       return;
     case 'fail':
       if (!(action.status >= 400 && action.status < 600) || !action.code)
@@ -108,10 +120,11 @@ const check = (rule: FaultRule): void => {
       if (!(action.ms >= 0)) complain('ms is not negative');
       return;
     case 'late-error':
-      if (!action.code) complain('late-error needs a code');
+    case 'partial':
+      if (!action.code) complain(`${action.kind} needs a code`);
       return;
     default:
-      complain('action.kind is kill, fail, delay, cut or late-error');
+      complain('action.kind is kill, fail, delay, cut, late-error or partial');
   }
 };
 

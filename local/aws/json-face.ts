@@ -4,6 +4,7 @@ import type { AwsCall, JsonAnswer, JsonEngine } from '../types.ts';
 import { AwsError } from '../types.ts';
 import { meter } from './dynamodb-units.ts';
 import { type JsonService, jsonSubject } from './json-needs.ts';
+import { performPartly } from './partial.ts';
 import { type CallSource, type FrontDoorParts, faultTarget, killCaller, sourceFields } from './parts.ts';
 
 /** `silence`: the caller must not hear anything, its connection goes. */
@@ -38,12 +39,20 @@ export const createPerform = (
   parts: FrontDoorParts,
   engines: Readonly<Record<JsonService, JsonEngine>>,
 ): Perform => {
-  const run = async (call: JsonCall): Promise<JsonAnswer> => {
+  /** @param partialCode what the answer says of what is left undone, where that is asked for */
+  const run = async (
+    { service, operation, input, source }: JsonCall,
+    partialCode: string | undefined,
+  ): Promise<JsonAnswer> => {
+    const ask = async (asked: Record<string, unknown>) =>
+      await engines[service](operation, asked, source.caller);
     try {
-      return await engines[call.service](call.operation, call.input, call.source.caller);
+      return partialCode === undefined
+        ? await ask(input)
+        : await performPartly(operation, input, partialCode, ask);
     } catch (error) {
       if (error instanceof AwsError) return errorAnswer(error.name, error.message, error.status);
-      parts.log(`${call.service} ${call.operation}: ${(error as Error).stack ?? String(error)}`);
+      parts.log(`${service} ${operation}: ${(error as Error).stack ?? String(error)}`);
       return errorAnswer('InternalFailure', (error as Error).message, 500);
     }
   };
@@ -100,7 +109,7 @@ export const createPerform = (
       return { kind: 'silence' };
     }
 
-    const raw = await run(call);
+    const raw = await run(call, action?.kind === 'partial' ? action.code : undefined);
     const { answer, ...units } =
       service === 'dynamodb' ? meter(operation, input['ReturnConsumedCapacity'], raw) : { answer: raw };
     if (action?.kind === 'kill' || action?.kind === 'cut') {

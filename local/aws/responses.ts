@@ -13,7 +13,7 @@ export interface S3ErrorAnswer {
   readonly details?: Readonly<Record<string, string>>;
 }
 
-const escapeXml = (text: string): string =>
+export const escapeXml = (text: string): string =>
   text.replace(
     /[&<>"']/g,
     (character) =>
@@ -52,21 +52,25 @@ export const sendS3Error = (
   res.end(req.method === 'HEAD' ? undefined : body);
 };
 
-/** DeleteObjects' answer in which every key is refused: S3 refuses key by key, with 200. */
-export const sendDeleteRefusals = (
+/** DeleteObjects' answer where keys stay: S3 says so key by key, with 200. */
+export const sendDeleteErrors = (
   req: IncomingMessage,
   res: ServerResponse,
   keys: readonly string[],
-  message: string,
+  { code, message }: { readonly code: string; readonly message: string },
+  deleted: readonly string[] = [],
 ): void => {
   req.resume();
-  const errors = keys.map(
-    (key) =>
-      `<Error><Key>${escapeXml(key)}</Key><Code>AccessDenied</Code><Message>${escapeXml(message)}</Message></Error>`,
-  );
+  const elements = [
+    ...deleted.map((key) => `<Deleted><Key>${escapeXml(key)}</Key></Deleted>`),
+    ...keys.map(
+      (key) =>
+        `<Error><Key>${escapeXml(key)}</Key><Code>${code}</Code><Message>${escapeXml(message)}</Message></Error>`,
+    ),
+  ];
   res.writeHead(200, { 'content-type': 'application/xml' });
   res.end(
-    `${xmlHeader}<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${errors.join('')}</DeleteResult>`,
+    `${xmlHeader}<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${elements.join('')}</DeleteResult>`,
   );
 };
 
@@ -127,6 +131,31 @@ export const detachedResponse = (req: IncomingMessage): ServerResponse => {
   // A server's own sockets do this; without it, an answer larger than a buffer would wait for ever.
   nowhere.on('drain', () => res.emit('drain'));
   return res;
+};
+
+/** Lets half of an answer's body out, and then the connection go. */
+export const cutWithinAnswer = (req: IncomingMessage, res: ServerResponse): void => {
+  const cut = () => req.socket.destroy();
+  type Write = (chunk: unknown, flushed: () => void) => boolean;
+  const write = res.write.bind(res) as Write;
+  let left: number | undefined;
+  /** Whether the engine may go on writing at once. */
+  const pass = (chunk: unknown): boolean => {
+    if (left !== undefined && left <= 0) return true;
+    const bytes = Buffer.from(chunk as Uint8Array);
+    left ??= Math.floor(Number(res.getHeader('content-length') ?? bytes.length) / 2);
+    const half = bytes.subarray(0, left);
+    left -= half.length;
+    // Cut when the bytes are on their way: they are not lost with the connection.
+    return write(half, left <= 0 ? cut : () => {});
+  };
+  res.write = ((chunk: unknown) => pass(chunk)) as typeof res.write;
+  res.end = ((chunk: unknown) => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) pass(chunk);
+    // An answer without a body has no middle.
+    if (left === undefined) cut();
+    return res;
+  }) as typeof res.end;
 };
 
 /** Counts a request's body as it arrives. Must be called before the first turn of the event loop. */

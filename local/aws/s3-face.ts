@@ -1,10 +1,12 @@
 /** S3 over HTTP: signature, permission, faults, then the engine on the untouched streams, and the log. */
+import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bucketOptions, type CorsRule } from '../s3/bucket.ts';
 import { answerHeaders } from '../s3/cors.ts';
 import type { AwsCall } from '../types.ts';
+import { halves } from './partial.ts';
 import {
   type CallSource,
   type FrontDoorParts,
@@ -16,9 +18,11 @@ import {
 import { readBody } from './read-body.ts';
 import {
   countIn,
+  cutWithinAnswer,
   detachedResponse,
+  escapeXml,
   type S3ErrorAnswer,
-  sendDeleteRefusals,
+  sendDeleteErrors,
   sendLateError,
   sendS3Error,
   watchOut,
@@ -46,13 +50,41 @@ const unescapeXml = (text: string): string =>
       (_all, name: string) => ({ lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' })[name] as string,
     );
 
-/** The same request with a body that was read already. */
-const replay = (req: IncomingMessage, body: Buffer): IncomingMessage => {
-  const again = Readable.from([body], { objectMode: false });
-  const { method, url, headers, rawHeaders, httpVersion, socket } = req;
-  Object.assign(again, { method, url, headers, rawHeaders, httpVersion, socket, complete: true });
+/** The same request with another body, and other headers where they are given. */
+const withBody = (req: IncomingMessage, body: Readable, headers = req.headers): IncomingMessage => {
+  const { method, url, rawHeaders, httpVersion, socket } = req;
+  Object.assign(body, { method, url, headers, rawHeaders, httpVersion, socket, complete: true });
   // Engines read only these of an IncomingMessage; the prototype would bring the socket's own reading along.
-  return again as unknown as IncomingMessage;
+  return body as unknown as IncomingMessage;
+};
+
+const bytesOnce = (bytes: Buffer): Readable => Readable.from([bytes], { objectMode: false });
+
+/** The same request, of whose body the first half comes; then the connection goes. */
+const halfOf = (req: IncomingMessage): IncomingMessage =>
+  withBody(req, Readable.from(cutWithin(req), { objectMode: false }));
+
+async function* cutWithin(req: IncomingMessage): AsyncGenerator<Buffer> {
+  const { socket } = req;
+  let left = Math.floor(Number(req.headers['content-length'] ?? 0) / 2);
+  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    if (left > 0) yield chunk.subarray(0, left);
+    left -= chunk.length;
+    if (left <= 0) break;
+  }
+  socket.destroy();
+  throw new Error('the connection was cut within the request');
+}
+
+/** A DeleteObjects of some of its keys. */
+const deletionOf = (req: IncomingMessage, keys: readonly string[]): IncomingMessage => {
+  const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`);
+  const body = Buffer.from(`<Delete><Quiet>true</Quiet>${objects.join('')}</Delete>`);
+  return withBody(req, bytesOnce(body), {
+    host: req.headers.host,
+    'content-length': String(body.length),
+    'content-md5': createHash('md5').update(body).digest('base64'),
+  });
 };
 
 /** An S3 caller that may not list the bucket must not learn from 404 that a key is missing: it gets 403. */
@@ -122,7 +154,7 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
     request: SignedRequest,
     s3: S3Request,
     req: IncomingMessage,
-  ): Promise<{ body: Buffer; refused: string[]; message: string } | S3ErrorAnswer> => {
+  ): Promise<{ body: Buffer; keys: string[]; refused: string[]; message: string } | S3ErrorAnswer> => {
     const body = await readBody(req, maxDeleteBytes);
     if (body === 'too large')
       return { status: 400, code: 'MalformedXML', message: 'The XML you provided was not well-formed' };
@@ -144,7 +176,20 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
         code: 'NotImplemented',
         message: `A DeleteObjects of which some keys are allowed and some are not: ${message}`,
       };
-    return { body, refused, message };
+    return { body, keys, refused, message };
+  };
+
+  const deletePartly = async (
+    req: IncomingMessage,
+    res: ServerResponse,
+    keys: readonly string[],
+    code: string,
+  ): Promise<void> => {
+    const { undone, done } = halves(keys);
+    const nowhere = detachedResponse(req);
+    if (done.length > 0) await engine.handle(deletionOf(req, done), nowhere);
+    if (nowhere.statusCode !== 200) throw new Error(`the engine's DeleteObjects: ${nowhere.statusCode}`);
+    sendDeleteErrors(req, res, undone, { code, message: code }, done);
   };
 
   return async (
@@ -231,12 +276,15 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
 
     let input = req;
     let asked = request.url;
+    let deleteKeys: readonly string[] = [];
     if (s3.operation === 'DeleteObjects') {
-      const keys = await readDelete(source, request, s3, req);
-      if ('status' in keys) return refuse(keys);
-      if (keys.refused.length > 0) return sendDeleteRefusals(req, res, keys.refused, keys.message);
-      input = replay(req, keys.body);
-      asked += keys.body.toString();
+      const read = await readDelete(source, request, s3, req);
+      if ('status' in read) return refuse(read);
+      const { body, refused, message } = read;
+      if (refused.length > 0) return sendDeleteErrors(req, res, refused, { code: 'AccessDenied', message });
+      input = withBody(req, bytesOnce(body));
+      asked += body.toString();
+      deleteKeys = read.keys;
     } else {
       const refusal = refusalOf(source, request, s3);
       if (refusal) return refuse(refusal);
@@ -252,13 +300,17 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
     if (action?.kind === 'fail')
       return refuse({ status: action.status, code: action.code, message: action.message ?? action.code });
     if (action?.kind === 'late-error') return sendLateError(req, res, action.code, answerOptions);
-    if (action) {
+    if (action?.kind === 'partial') return deletePartly(req, res, deleteKeys, action.code);
+    // Of a read, half of the answer is heard; of a write, half of the request.
+    const isHalfHeard = action?.when === 'midway' && s3.operation === 'GetObject';
+    if (action && !isHalfHeard) {
       if (action.when === 'before') note({ status: 0, bytes: 0, start: '' });
       else {
         const nowhere = detachedResponse(req);
         const doneNowhere = watch(nowhere);
+        const heard = action.when === 'midway' ? halfOf(req) : input;
         try {
-          await engine.handle(input, nowhere);
+          await engine.handle(heard, nowhere);
         } finally {
           doneNowhere();
         }
@@ -267,6 +319,7 @@ export const createS3Face = (parts: FrontDoorParts, engine: S3Handler) => {
       req.socket.destroy();
       return;
     }
+    if (isHalfHeard) cutWithinAnswer(req, res);
 
     const { caller } = source;
     if ((s3.operation === 'GetObject' || s3.operation === 'HeadObject') && caller.kind !== 'root') {

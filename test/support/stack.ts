@@ -63,6 +63,19 @@ export class TestStack {
   }
 
   async start(): Promise<this> {
+    const end = Date.now() + 5000;
+    for (;;) {
+      try {
+        return await this.#startOnce();
+      } catch (error) {
+        // Between two starts a connection going out may hold the port for a moment.
+        if (!/port \d+ is in use/.test(this.#output) || Date.now() > end) throw error;
+        await pause(100);
+      }
+    }
+  }
+
+  async #startOnce(): Promise<this> {
     const { JEST_WORKER_ID: _, NODE_OPTIONS: __, ...env } = process.env;
     this.#output = '';
     const child = spawn(NODE, ['--disable-warning=ExperimentalWarning', 'local/main.ts'], {

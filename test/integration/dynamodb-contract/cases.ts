@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 /** What an engine is asked through. The table has `pk` and `sk`, and the index `by-next-look` of keys only. */
 export interface Target {
   readonly table: string;
@@ -375,6 +377,117 @@ const puts: readonly ContractCase[] = [
   ),
 ];
 
+/** What an owner has in progress: an entry for each attempt, under a name of its own, beside the two sums. */
+const entry = (name: string, bytes: number) => ({
+  count: async (target: Target, { most = 3, room = 100 } = {}): Promise<Answer> =>
+    await update(target, {
+      UpdateExpression: 'SET #entry = :entry, #ttl = :ttl ADD #uploads :one, #bytes :size',
+      ConditionExpression:
+        'attribute_not_exists(#entry) AND (attribute_not_exists(#uploads) OR #uploads < :most)' +
+        ' AND (attribute_not_exists(#bytes) OR #bytes <= :room)',
+      ExpressionAttributeNames: {
+        '#entry': name,
+        '#ttl': 'ttl',
+        '#uploads': 'uploads',
+        '#bytes': 'bytes',
+      },
+      ExpressionAttributeValues: {
+        ':entry': { M: { bytes: N(bytes), at: N(1) } },
+        ':ttl': N(9),
+        ':one': N(1),
+        ':size': N(bytes),
+        ':most': N(most),
+        ':room': N(room - bytes),
+      },
+      ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+    }),
+  release: async (target: Target): Promise<Answer> =>
+    await update(target, {
+      UpdateExpression: 'REMOVE #entry ADD #uploads :less, #bytes :size',
+      ConditionExpression: 'attribute_exists(#entry)',
+      ExpressionAttributeNames: { '#entry': name, '#uploads': 'uploads', '#bytes': 'bytes' },
+      ExpressionAttributeValues: { ':less': N(-1), ':size': N(-bytes) },
+    }),
+});
+const counted = (bytes: number): Item => ({ M: { bytes: N(bytes), at: N(1) } });
+
+const quotas: readonly ContractCase[] = [
+  {
+    name: 'an entry is counted with its sums, in an item that is made for it',
+    expected: {
+      codes: ['', ''],
+      item: { 'a#1': counted(60), 'b#1': counted(40), ttl: N(9), uploads: N(2), bytes: N(100) },
+    },
+    async run(target) {
+      const codes = [await entry('a#1', 60).count(target), await entry('b#1', 40).count(target)].map(codeOf);
+      return { codes, item: itemOf(await get(target)) };
+    },
+  },
+  ...(
+    [
+      ['that is there', 'a#1', 0, {}],
+      ['of one upload too many', 'b#1', 0, { most: 1 }],
+      ['of one byte too many', 'b#1', 41, {}],
+    ] as const
+  ).map(
+    ([what, name, bytes, limits]): ContractCase => ({
+      name: `an entry ${what} is not counted, and the refusal shows the item`,
+      expected: {
+        code: 'ConditionalCheckFailedException',
+        shown: { 'a#1': counted(60), ttl: N(9), uploads: N(1), bytes: N(60) },
+        isSame: true,
+      },
+      async run(target) {
+        await entry('a#1', 60).count(target);
+        const refused = await entry(name, bytes).count(target, limits);
+        const shown = itemOf(refused.body['Item']);
+        const item = itemOf(await get(target));
+        return { code: codeOf(refused), shown, isSame: isDeepStrictEqual(item, shown) };
+      },
+    }),
+  ),
+  {
+    name: 'an entry is taken off with its sums, once',
+    expected: {
+      codes: ['', 'ConditionalCheckFailedException'],
+      item: { 'b#1': counted(40), ttl: N(9), uploads: N(1), bytes: N(40) },
+    },
+    async run(target) {
+      for (const one of [entry('a#1', 60), entry('b#1', 40)]) await one.count(target);
+      const codes = [await entry('a#1', 60).release(target), await entry('a#1', 60).release(target)].map(
+        codeOf,
+      );
+      return { codes, item: itemOf(await get(target)) };
+    },
+  },
+  {
+    name: 'what is noted once a minute is noted where an item is, and not again before its time',
+    expected: {
+      missing: 'ConditionalCheckFailedException',
+      first: '',
+      early: 'ConditionalCheckFailedException',
+      due: '',
+      item: { cleanedAt: N(160), uploads: N(1) },
+    },
+    async run(target) {
+      const note = async (now: number): Promise<string> =>
+        codeOf(
+          await update(target, {
+            UpdateExpression: 'SET #cleanedAt = :now',
+            ConditionExpression:
+              'attribute_exists(#pk) AND (attribute_not_exists(#cleanedAt) OR #cleanedAt <= :before)',
+            ExpressionAttributeNames: { '#cleanedAt': 'cleanedAt', '#pk': 'pk' },
+            ExpressionAttributeValues: { ':now': N(now), ':before': N(now - 60) },
+          }),
+        );
+      const missing = await note(100);
+      await put(target, { uploads: N(1) });
+      const [first, early, due] = [await note(100), await note(159), await note(160)];
+      return { missing, first, early, due, item: itemOf(await get(target)) };
+    },
+  },
+];
+
 const reads: readonly ContractCase[] = [
   {
     name: 'GetItem of what is not there is a success without an item',
@@ -635,6 +748,7 @@ const capacity: readonly ContractCase[] = [
 export const contractCases: readonly ContractCase[] = [
   ...expressions,
   ...puts,
+  ...quotas,
   ...reads,
   ...batches,
   ...capacity,

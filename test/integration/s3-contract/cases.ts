@@ -1,3 +1,4 @@
+import { bucketCases } from './bucket-cases.ts';
 import type { ContractCase, KnownDifference, Outcome } from './case.ts';
 import { corsCases } from './cors-cases.ts';
 import { multipartCases } from './multipart-cases.ts';
@@ -6,7 +7,7 @@ import { signatureCases } from './signature-cases.ts';
 import { unique } from './target.ts';
 
 /** What an engine answers to requests that have passed the front door, which checks signatures. */
-export const engineCases = [...objectCases, ...multipartCases, ...corsCases];
+export const engineCases = [...bucketCases, ...objectCases, ...multipartCases, ...corsCases];
 /** What a whole S3 answers. */
 export const allCases = [...engineCases, ...signatureCases];
 

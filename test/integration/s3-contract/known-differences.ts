@@ -7,6 +7,12 @@ const errors = 'https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.h
 /** Where Ceph 16.2 answers otherwise than AWS documents. One engine never defines S3's behaviour: AWS's pages do. */
 export const cephDifferences: readonly KnownDifference[] = [
   {
+    case: 'GetBucketLocation names the region, and us-east-1 by nothing',
+    judge: api('GetBucketLocation'),
+    // The name of its zone group.
+    observed: { status: 200, isRegion: false },
+  },
+  {
     case: 'a key of 1,024 bytes is stored, one of 1,025 is refused',
     judge: errors,
     observed: { longest: 200, status: 400, code: 'InvalidObjectName' },

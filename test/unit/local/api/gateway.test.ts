@@ -67,7 +67,12 @@ function template({ routes = ['POST /upload', 'GET /uploads/{id}'], ...parts }: 
   return templateWith({ Fn: { code: '' } }, more);
 }
 
-async function start(parts: ApiParts = {}, options: Partial<GatewayOptions> = {}) {
+/** @param onRequest is told of each request that has begun, and of its end */
+async function start(
+  parts: ApiParts = {},
+  options: Partial<GatewayOptions> = {},
+  onRequest: (request: { readonly handled: Promise<boolean> }) => void = () => {},
+) {
   const events: Record<string, unknown>[] = [];
   const gateway = createGateway({
     template: template(parts),
@@ -82,9 +87,11 @@ async function start(parts: ApiParts = {}, options: Partial<GatewayOptions> = {}
     ...options,
   });
   const url = await serve((request, response) => {
-    gateway.handle(request, response).then(
-      (handled) => {
-        if (!handled) gateway.notFound(request, response);
+    const handled = gateway.handle(request, response);
+    onRequest({ handled });
+    handled.then(
+      (isOurs) => {
+        if (!isOurs) gateway.notFound(request, response);
       },
       () => response.destroy(),
     );
@@ -236,12 +243,14 @@ test('cookies become headers of their own', async () => {
 });
 
 test('a client that goes away in the middle of its body reaches no function', async () => {
-  const { url, events } = await start();
+  const begun = Promise.withResolvers<{ handled: Promise<boolean> }>();
+  const { url, events } = await start({}, {}, begun.resolve);
   const socket = connect(Number(new URL(url).port), '127.0.0.1');
   socket.write('POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf');
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { handled } = await begun.promise;
   socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  // It is over with the request, and so calls nothing later either.
+  await expect(handled).rejects.toThrow('aborted');
   expect(events).toEqual([]);
 });
 

@@ -151,7 +151,10 @@ export const fakePool = (answer: InvokeResult = { payload: { done: true } }) => 
   };
 };
 
-/** An S3 that keeps nothing: drains what comes, counts it, and knows only keys that hold no `missing`. */
+/**
+ * An S3 that keeps nothing: drains what comes, counts it, and knows only keys that hold no `missing`; those that hold
+ * `long` have 100,000 bytes.
+ */
 export const sinkS3 = () => {
   const handled: { method: string; url: string; bytes: number }[] = [];
   return {
@@ -170,6 +173,9 @@ export const sinkS3 = () => {
         return;
       }
       res.setHeader('etag', '"e"');
+      if (!req.url?.includes('long')) return void res.end();
+      res.writeHead(200, { 'content-length': 100_000 });
+      for (let piece = 0; piece < 10; piece += 1) res.write(Buffer.alloc(10_000, 'x'));
       res.end();
     },
   };

@@ -42,13 +42,24 @@ describe('fault rules', () => {
     expect(strikes([{ ...matcher, action: fail }], 1)).toBe(struck ? 'x' : '.');
   });
 
-  test('a kill needs a worker thread, a late error CompleteMultipartUpload', () => {
+  test('a kill needs a worker thread', () => {
     const kill: FaultRule = { action: { kind: 'kill', when: 'before' } };
     expect(strikes([kill], 1)).toBe('x');
     expect(strikes([kill], 1, { ...target, killable: false })).toBe('.');
-    const late: FaultRule = { action: { kind: 'late-error', code: 'InternalError' } };
-    expect(strikes([late], 1)).toBe('.');
-    expect(strikes([late], 1, { ...target, operation: 'CompleteMultipartUpload' })).toBe('x');
+  });
+
+  test.each<[string, FaultRule['action'], string[]]>([
+    ['late error', { kind: 'late-error', code: 'InternalError' }, ['CompleteMultipartUpload']],
+    ['cut midway', { kind: 'cut', when: 'midway' }, ['GetObject', 'PutObject', 'UploadPart']],
+    [
+      'partial success',
+      { kind: 'partial', code: 'InternalError' },
+      ['DeleteObjects', 'PutEvents', 'BatchWriteItem'],
+    ],
+  ])('a %s strikes only where AWS has it', (_name, action, operations) => {
+    for (const operation of operations) expect(strikes([{ action }], 1, { ...target, operation })).toBe('x');
+    for (const operation of ['HeadObject', 'UpdateItem', 'StartExecution'])
+      expect(strikes([{ action }], 1, { ...target, operation })).toBe('.');
   });
 
   test('dice fall the same for the same seed, and for each rule apart', () => {
@@ -86,6 +97,9 @@ describe('fault rules', () => {
     ['an unknown action', { action: { kind: 'explode' } }],
     ['no action', {}],
     ['kill without when', { action: { kind: 'kill' } }],
+    ['kill in the middle', { action: { kind: 'kill', when: 'midway' } }],
+    ['cut without when', { action: { kind: 'cut' } }],
+    ['partial without a code', { action: { kind: 'partial' } }],
     ['fail without a code', { action: { kind: 'fail', status: 503 } }],
     ['a probability over 1', { action: fail, probability: 2 }],
   ])('%s is refused, and the rules stay as they were', (_name, rule) => {

@@ -1,4 +1,9 @@
-import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
+import {
+  BatchWriteItemCommand,
+  DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
@@ -462,6 +467,70 @@ describe('faults', () => {
     );
     expect(got.Item).toBeDefined();
     expect(stack.pool.killed).toEqual(kind === 'kill' ? [7, 7] : []);
+  });
+
+  test('cut midway: half of an answer is heard', async () => {
+    await set({ service: 's3', action: { kind: 'cut', when: 'midway' } });
+    const get = new GetObjectCommand({ Bucket: 'videos', Key: 'staging/long' });
+    const { Body, ContentLength } = await s3(receive).send(get);
+    expect(ContentLength).toBe(100_000);
+    let heard = 0;
+    const reading = async () => {
+      for await (const chunk of Body as AsyncIterable<Buffer>) heard += chunk.length;
+    };
+    expect(await failure(reading())).toMatchObject({ message: 'aborted' });
+    expect(heard).toBe(50_000);
+    expect(lastCall()).toMatchObject({ status: 0, bytesOut: 50_000, fault: 'cut midway' });
+    const whole = await s3(receive).send(get);
+    expect(await whole.Body?.transformToByteArray()).toHaveLength(100_000);
+  });
+
+  test('cut midway: half of a write reaches the engine, which then hears of the cut', async () => {
+    await set({ service: 's3', action: { kind: 'cut', when: 'midway' } });
+    const Body = Buffer.alloc(1_000_000);
+    const long = new PutObjectCommand({ Bucket: 'videos', Key: 'staging/a', Body });
+    expect(await failure(s3(receive).send(long))).toMatchObject({
+      message: expect.stringMatching(/socket hang up|ECONNRESET|EPIPE/),
+    });
+    expect(stack.s3.handled).toEqual([]);
+    expect(lastCall()).toMatchObject({ status: 0, bytesOut: 0, fault: 'cut midway' });
+    expect(lastCall()?.bytesIn).toBeGreaterThanOrEqual(500_000);
+    await s3(receive).send(long);
+    expect(stack.s3.handled).toMatchObject([{ bytes: 1_000_000 }]);
+    expect(stack.logged).toEqual([]);
+  });
+
+  test('a deletion of several keys is done in part, and the answer names what stays', async () => {
+    await set({ service: 's3', action: { kind: 'partial', code: 'InternalError' } });
+    const keys = ['staging/a', 'staging/b&<', 'staging/c'];
+    const remove = new DeleteObjectsCommand({
+      Bucket: 'videos',
+      Delete: { Objects: keys.map((Key) => ({ Key })) },
+    });
+    const { Deleted, Errors } = await s3(receive).send(remove);
+    expect(Deleted).toEqual([{ Key: 'staging/b&<' }]);
+    expect(Errors).toMatchObject([
+      { Key: 'staging/a', Code: 'InternalError' },
+      { Key: 'staging/c', Code: 'InternalError' },
+    ]);
+    const document = '<Delete><Quiet>true</Quiet><Object><Key>staging/b&amp;&lt;</Key></Object></Delete>';
+    expect(stack.s3.handled).toMatchObject([{ method: 'POST', bytes: document.length }]);
+    expect(lastCall()).toMatchObject({ status: 200, fault: 'partial InternalError' });
+  });
+
+  test('a batch of writes is done in part', async () => {
+    await set({ service: 'dynamodb', action: { kind: 'partial', code: 'none' } });
+    const requests = ['w1', 'w2', 'w3'].map((sk) => ({ PutRequest: { Item: { ...key, sk: { S: sk } } } }));
+    const { UnprocessedItems } = await dynamodb(receive).send(
+      new BatchWriteItemCommand({ RequestItems: { uploads: requests } }),
+    );
+    expect(UnprocessedItems).toEqual({ uploads: [requests[0], requests[2]] });
+    expect(lastCall()).toMatchObject({ status: 200, writeUnits: 1, fault: 'partial none' });
+    const isThere = async (sk: string) => {
+      const read = new GetItemCommand({ TableName: 'uploads', Key: { ...key, sk: { S: sk } } });
+      return (await dynamodb().send(read)).Item !== undefined;
+    };
+    expect([await isThere('w1'), await isThere('w2'), await isThere('w3')]).toEqual([false, true, false]);
   });
 
   test('a kill passes over calls that no function makes', async () => {
