@@ -10,20 +10,21 @@ import type { Meter } from './simulation/meter.ts';
 import { QUOTAS } from './simulation/quotas.ts';
 import { type Outcome, type Scenario, simulate } from './simulation/scenario.ts';
 
-const thousand = { uploads: 1000, withinSeconds: 10, atOnce: 3, bitsPerSecond: 50_000_000 } as const;
+/** A thousand uploads at once, three pieces of each at a time. */
+export const THOUSAND = { uploads: 1000, withinSeconds: 10, atOnce: 3, bitsPerSecond: 50_000_000 } as const;
 
 const SCENARIOS: readonly (readonly [string, Scenario])[] = [
   [
     '1,000 × 100 MB, proxy',
-    { ...thousand, mode: 'proxy', fileBytes: 100_000_000, pieceBytes: 4 * MiB, owners: 'many' },
+    { ...THOUSAND, mode: 'proxy', fileBytes: 100_000_000, pieceBytes: 4 * MiB, owners: 'many' },
   ],
   [
     '1,000 × 1 GB, presigned',
-    { ...thousand, mode: 'presigned', fileBytes: 1_000_000_000, pieceBytes: 16 * MiB, owners: 'many' },
+    { ...THOUSAND, mode: 'presigned', fileBytes: 1_000_000_000, pieceBytes: 16 * MiB, owners: 'many' },
   ],
   [
     '1,000 × 100 MB of one owner, presigned',
-    { ...thousand, mode: 'presigned', fileBytes: 100_000_000, pieceBytes: 16 * MiB, owners: 'one' },
+    { ...THOUSAND, mode: 'presigned', fileBytes: 100_000_000, pieceBytes: 16 * MiB, owners: 'one' },
   ],
   [
     'one of 8 GB at 10 Gbit/s, proxy',
@@ -41,7 +42,7 @@ const SCENARIOS: readonly (readonly [string, Scenario])[] = [
 ];
 
 /** What is limited, by how much, and what came of it. */
-const LIMITS: readonly (readonly [string, number, (meter: Meter) => number])[] = [
+export const LIMITS: readonly (readonly [string, number, (meter: Meter) => number])[] = [
   ['API requests a second', QUOTAS.apiRequestsPerSecond, (meter) => meter.peak('API requests')],
   ['functions running at once', QUOTAS.lambdaConcurrency, (meter) => meter.peak('in flight')],
   ['write units a second, one item', QUOTAS.partitionWriteUnits, (meter) => meter.peak('item writes')],
@@ -100,4 +101,4 @@ Largest execution: ${number(MAX_ASSEMBLED_PARTS)} assembled parts, ${number(even
 Largest state: ${number(JSON.stringify(largestPlan()).length)} of ${number(QUOTAS.stateBytes)} bytes.`);
 }
 
-await main();
+if (import.meta.main) await main();

@@ -1,25 +1,21 @@
-import { afterAll, describe, expect, jest, test } from '@jest/globals';
-import { Duration, RemovalPolicy, Size, Stack } from 'aws-cdk-lib';
+import { describe, expect, test } from '@jest/globals';
+import { Duration, Size, Stack } from 'aws-cdk-lib';
 import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { UserPool } from 'aws-cdk-lib/aws-cognito';
 import { Table } from 'aws-cdk-lib/aws-dynamodb';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { Queue } from 'aws-cdk-lib/aws-sqs';
 import { UploadAuth } from '../../infra/auth.ts';
 import { InvalidOption } from '../../infra/invalid-option.ts';
 import { ResumableUploads, type ResumableUploadsProps } from '../../infra/resumable-uploads.ts';
 import type { UploadSettings } from '../../lambdas/upload/settings.ts';
-import { synthesise, testApp } from './synthesised.ts';
+import { synthesise, testApp, withoutPrintedWarnings, written } from './synthesised.ts';
+import { WRITTEN } from './written-options.ts';
 
-// CDK prints each warning that is asserted on here.
-const printed = jest.spyOn(console, 'error').mockImplementation((text) => {
-  if (!String(text).startsWith('WARNING')) throw new Error(String(text));
-});
-afterAll(() => printed.mockRestore());
+withoutPrintedWarnings();
 
 const construct = (props: ResumableUploadsProps, id = 'Uploads'): ResumableUploads =>
   new ResumableUploads(new Stack(testApp(), 'Test'), id, props);
@@ -129,39 +125,18 @@ describe('options reach what they are about', () => {
     } satisfies UploadSettings);
   });
 
-  const all = synthesise({
-    minFileSize: Size.kibibytes(1),
-    maxFileSize: Size.gibibytes(100),
-    allowedContentTypes: ['Video/*'],
-    allowedExtensions: ['.MP4'],
-    partSize: Size.mebibytes(64),
-    urlExpiry: Duration.minutes(30),
-    abandonAfter: Duration.hours(2),
-    maxUploadAge: Duration.days(2),
-    keepRecords: Duration.days(1),
-    transferAcceleration: true,
-    removalPolicy: RemovalPolicy.DESTROY,
-    deletionProtection: true,
-    pointInTimeRecovery: true,
-    logRetentionDays: RetentionDays.ONE_WEEK,
-    logLevel: 'DEBUG',
-    workflowLogs: 'errors',
-    tracing: true,
-    sourceMaps: true,
-    reservedConcurrency: { 'receive-chunk': 100 },
-    kmsKey: 'new',
-    alarms: true,
-    alarmTopicArn: 'arn:aws:sns:us-east-1:000000000000:ops',
-    dashboard: true,
-  });
+  const all = synthesise(written(WRITTEN));
 
   test('and what else was decided', () => {
     expect(JSON.parse(all.fn('watchdog').Properties.Environment.Variables.SETTINGS)).toEqual({
-      minFileSize: 1024,
-      maxFileSize: 100 * 2 ** 30,
+      minFileSize: 100,
+      maxFileSize: 20 * 2 ** 20,
       allowedContentTypes: ['video/*'],
       allowedExtensions: ['.mp4'],
-      partSize: 64 * 2 ** 20,
+      checkContent: true,
+      maxUploadsPerOwner: 100,
+      maxBytesPerOwner: 2 ** 30,
+      partSize: 5 * 2 ** 20,
       urlExpirySeconds: 1800,
       abandonAfterSeconds: 7200,
       maxAgeSeconds: 172_800,
@@ -191,6 +166,22 @@ describe('options reach what they are about', () => {
     });
   });
 
+  test('a key by its ARN: no other is made, and functions may use this one', () => {
+    const arn = 'arn:aws:kms:us-east-1:000000000000:key/1234';
+    const stack = synthesise({ kmsKey: arn });
+    expect(stack.byType('AWS::KMS::Key')).toEqual([]);
+    expect(
+      stack.only('AWS::S3::Bucket').Properties.BucketEncryption.ServerSideEncryptionConfiguration[0],
+    ).toMatchObject({ ServerSideEncryptionByDefault: { KMSMasterKeyID: arn } });
+    expect(stack.only('AWS::DynamoDB::Table').Properties.SSESpecification.KMSMasterKeyId).toBe(arn);
+    expect(stack.allowed(stack.fn('receive-chunk').Properties.Role)).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(`^kms:GenerateDataKey on ${arn} when .*s3\\.`),
+        expect.stringMatching(`^kms:GenerateDataKey on ${arn} when .*dynamodb\\.`),
+      ]),
+    );
+  });
+
   test('functions, logs and traces', () => {
     for (const { Properties } of all.byType('AWS::Logs::LogGroup'))
       expect(Properties.RetentionInDays).toBe(7);
@@ -202,10 +193,10 @@ describe('options reach what they are about', () => {
         Environment: { Variables: { POWERTOOLS_LOG_LEVEL: 'DEBUG', NODE_OPTIONS: '--enable-source-maps' } },
       });
     }
-    expect(all.fn('receive-chunk').Properties.ReservedConcurrentExecutions).toBe(100);
+    expect(all.fn('receive-chunk').Properties.ReservedConcurrentExecutions).toBe(2);
     expect(all.fn('test-chunk').Properties.ReservedConcurrentExecutions).toBeUndefined();
     expect(all.only('AWS::StepFunctions::StateMachine').Properties).toMatchObject({
-      LoggingConfiguration: { Level: 'ERROR', IncludeExecutionData: false },
+      LoggingConfiguration: { Level: 'ALL', IncludeExecutionData: false },
       TracingConfiguration: { Enabled: true },
     });
   });

@@ -1,14 +1,18 @@
 import { describe, expect, test } from '@jest/globals';
-import { Validations } from 'aws-cdk-lib';
+import { Stack, Validations } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { AwsSolutionsChecks } from 'cdk-nag';
+import type { Construct } from 'constructs';
 import { UploadAuth } from '../../infra/auth.ts';
+import { ResumableUploads, type ResumableUploadsProps } from '../../infra/resumable-uploads.ts';
 import { ResumableUploadsStack, type UploadsStackProps } from '../../infra/stack.ts';
-import { testApp } from './synthesised.ts';
+import { everyOption, everythingBrought } from './every-option.ts';
+import { testApp, written } from './synthesised.ts';
+import { ALL_WRITTEN, WRITTEN } from './written-options.ts';
 
-const findingsIn = (stack: ResumableUploadsStack): string[] =>
-  new AwsSolutionsChecks(stack)
-    .validateScope(stack)
+const findingsIn = (scope: Construct): string[] =>
+  new AwsSolutionsChecks(scope)
+    .validateScope(scope)
     .violations.flatMap(({ ruleName, violatingResources }) =>
       violatingResources.map(({ constructPath }) => `${ruleName} at ${constructPath}`),
     );
@@ -31,9 +35,37 @@ describe('the AwsSolutions checks find nothing that is not acknowledged with its
       },
     ],
     ['with a bucket of one’s own', { bucketName: 'videos', auth: UploadAuth.iam() }],
-  ])('%s', (_, options) => {
-    expect(findingsIn(stackOf(options))).toEqual([]);
-  });
+    ['with every option that can be written in a file', written(WRITTEN)],
+    ['with every option that can be written in a file, and every name', written(ALL_WRITTEN)],
+  ])(
+    '%s',
+    (_, options) => {
+      expect(findingsIn(stackOf(options))).toEqual([]);
+    },
+    120_000,
+  );
+
+  test.each<[string, (stack: Stack) => ResumableUploadsProps]>([
+    ['with every option', everyOption],
+    ['with every option, and all brought along', (s) => ({ ...everyOption(s), ...everythingBrought(s) })],
+  ])(
+    '%s',
+    (_, optionsIn) => {
+      const stack = new Stack(testApp(), 'Checked');
+      // What else is in the stack is the deployer's.
+      expect(findingsIn(new ResumableUploads(stack, 'Uploads', optionsIn(stack)))).toEqual([]);
+    },
+    120_000,
+  );
+
+  // What is acknowledged goes by the options: a finding may be there only while another option is off.
+  test.each(Object.entries(ALL_WRITTEN))(
+    'with %s alone',
+    (name, value) => {
+      expect(findingsIn(stackOf(written({ [name]: value })))).toEqual([]);
+    },
+    120_000,
+  );
 });
 
 test('the checks run, and another wildcard would be found', () => {

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { App } from 'aws-cdk-lib';
+import { afterAll, jest } from '@jest/globals';
+import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { loadConfig } from '../../infra/config.ts';
 import { ResumableUploadsStack, type UploadsStackProps } from '../../infra/stack.ts';
 
 export interface Resource {
@@ -11,12 +13,24 @@ export interface Resource {
   readonly UpdateReplacePolicy?: string;
 }
 
-/** The flags under which the app deploys, without the validation of what a test never deploys. */
+/** The flags under which the app deploys, without the validation and the copies of what a test never deploys. */
 export function testApp(): App {
   const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8')) as {
     readonly context: Record<string, unknown>;
   };
-  return new App({ context, analyticsReporting: false, builtinCloudFormationValidation: false });
+  return new App({
+    context: { ...context, 'aws:cdk:disable-asset-staging': true },
+    analyticsReporting: false,
+    builtinCloudFormationValidation: false,
+  });
+}
+
+/** For files whose stacks CDK warns of, as it should: it prints each warning. */
+export function withoutPrintedWarnings(): void {
+  const printed = jest.spyOn(console, 'error').mockImplementation((text) => {
+    if (!String(text).startsWith('WARNING')) throw new Error(String(text));
+  });
+  afterAll(() => printed.mockRestore());
 }
 
 /** The template of a stack with these options. `Template` also refuses resources that depend on each other in a ring. */
@@ -25,12 +39,16 @@ export function synthesise(options: UploadsStackProps = {}, stackName = 'Resumab
   return new Synthesised(stack, Template.fromStack(stack));
 }
 
+/** Options as they are written in a file or on the command line. */
+export const written = (context: Readonly<Record<string, unknown>>): UploadsStackProps =>
+  loadConfig({ context, env: {}, directory: import.meta.dirname }).stack;
+
 export class Synthesised {
-  readonly stack: ResumableUploadsStack;
+  readonly stack: Stack;
   readonly template: Template;
   readonly resources: Readonly<Record<string, Resource>>;
 
-  constructor(stack: ResumableUploadsStack, template: Template) {
+  constructor(stack: Stack, template: Template) {
     this.stack = stack;
     this.template = template;
     this.resources = (template.toJSON() as { Resources: Record<string, Resource> }).Resources;

@@ -4,18 +4,23 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { WRITTEN, WRITTEN_NAMES } from '../infra/written-options.ts';
 import { createBody, createPresigned, objectAt, sha256, sourceFile } from '../support/clients.ts';
 import { MP4 } from '../support/media.ts';
 import { conform } from '../support/openapi.ts';
 import { expectEveryItemToHaveTtl } from '../support/outcome.ts';
-import { as, token } from '../support/owners.ts';
+import { as, routes, token } from '../support/owners.ts';
 import { TestStack, until } from '../support/stack.ts';
 
-/** Stacks with the construct's other options run, and take files in both modes, as the command line sends them. */
+/**
+ * Stacks with every option of the construct (test/infra/every-option.ts, test/infra/written-options.ts) run, and take
+ * files in both modes, as the command line sends them.
+ */
 
 const run = promisify(execFile);
 const ROOT = new URL('../..', import.meta.url).pathname;
 const MiB = 1024 * 1024;
+const APP = 'test/integration/options/every-option-app.ts';
 
 /** Sends a file with the command line's client, and gives the key that it tells. */
 async function uploadFile(
@@ -59,49 +64,20 @@ const FILES = [
 ] as const;
 
 describe('with tokens, a key of its own, acceleration, limits, throttles, logs, traces, alarms and a dashboard', () => {
-  const stack = new TestStack({
-    env: { AUTH: 'jwt' },
-    context: {
-      kmsKey: 'new',
-      transferAcceleration: true,
-      partSize: '5 MiB',
-      minFileSize: 100,
-      maxFileSize: '20 MiB',
-      allowedContentTypes: ['video/*'],
-      allowedExtensions: ['.mp4'],
-      urlExpiry: '30m',
-      abandonAfter: '2h',
-      maxUploadAge: '2d',
-      keepRecords: '1d',
-      removalPolicy: 'destroy',
-      deletionProtection: true,
-      pointInTimeRecovery: true,
-      logRetentionDays: 7,
-      logLevel: 'DEBUG',
-      workflowLogs: 'all',
-      accessLogs: false,
-      bucketAccessLogsBucketName: 'logs-of-buckets',
-      tracing: true,
-      sourceMaps: true,
-      reservedConcurrency: { 'receive-chunk': 2, watchdog: 1 },
-      throttle: {
-        rateLimit: 1000,
-        burstLimit: 1000,
-        routes: { 'GET /upload/options': { rateLimit: 1, burstLimit: 2 } },
-      },
-      alarms: true,
-      alarmTopicArn: 'arn:aws:sns:us-east-1:000000000000:ops',
-      dashboard: true,
-    },
-  });
+  // The issuer is this machine's own.
+  const { auth: _, ...context } = WRITTEN;
+  const stack = new TestStack({ env: { AUTH: 'jwt' }, context });
   let alice: TestStack;
   beforeAll(async () => {
     await stack.start();
     alice = await as(stack, 'alice');
   }, 120_000);
   afterAll(async () => {
-    await expectEveryItemToHaveTtl(stack);
-    await stack.stop();
+    try {
+      await expectEveryItemToHaveTtl(stack);
+    } finally {
+      await stack.stop();
+    }
   }, 60_000);
 
   test.each(FILES)('a %s file of %i bytes comes out whole', async (mode, size) => {
@@ -147,17 +123,60 @@ describe('with tokens, a key of its own, acceleration, limits, throttles, logs, 
   });
 });
 
-describe('in an app that brings its bucket, table, bus and key, asks a function, and looks at what comes', () => {
-  const stack = new TestStack({
-    env: { AUTH: 'iam', UPLOADS_APP: 'test/support/everything-app.ts' },
-    context: { partSize: '5 MiB' },
-  });
+describe('in an app with every option of the construct, tokens with a scope, and a key by its ARN', () => {
+  const stack = new TestStack({ env: { UPLOADS_APP: APP } });
+  const scoped = { claims: { scope: 'profile upload' } };
   beforeAll(async () => {
     await stack.start();
   }, 120_000);
   afterAll(async () => {
-    await expectEveryItemToHaveTtl(stack);
-    await stack.stop();
+    try {
+      await expectEveryItemToHaveTtl(stack);
+    } finally {
+      await stack.stop();
+    }
+  }, 60_000);
+
+  test.each(FILES)('a %s file of %i bytes comes out whole', async (mode, size) => {
+    const bytes = video(size);
+    const bearerToken = await token(stack, 'alice', scoped);
+    const key = await uploadFile(stack, bytes, ['--mode', mode, '--token', bearerToken]);
+    expect(key).toMatch(/^uploads\/tenants\/public\/alice\//);
+    await expectUploaded(stack, key, bytes);
+  });
+
+  test('a token without the scope is refused on every route, and calls nothing', async () => {
+    await stack.clearCalls();
+    for (const claims of [{}, { scope: 'profile' }, { scope: 'uploads' }]) {
+      const user = await as(stack, 'alice', { claims });
+      for (const { method, path } of routes(stack)) {
+        const body = method === 'POST' ? createBody(sourceFile(1000)) : undefined;
+        const { status } = await user.api(method, path.replace('{uploadId}', 'f'.repeat(32)), body);
+        expect(`${method} ${path}: ${status}`).toBe(`${method} ${path}: 403`);
+      }
+    }
+    expect(await stack.calls()).toEqual([]);
+  });
+
+  test('objects and records are read and written under the key, by whoever may use it', async () => {
+    const used = (await stack.grants()).flatMap((grant) => grant['used'] as { action: string }[]);
+    expect(used.map(({ action }) => action)).toEqual(
+      expect.arrayContaining(['kms:Decrypt', 'kms:GenerateDataKey']),
+    );
+  });
+});
+
+describe('in the same app, which also brings its bucket, table and bus, with signatures', () => {
+  const stack = new TestStack({ env: { AUTH: 'iam', UPLOADS_APP: APP } });
+  beforeAll(async () => {
+    await stack.start();
+  }, 120_000);
+  afterAll(async () => {
+    try {
+      await expectEveryItemToHaveTtl(stack);
+    } finally {
+      await stack.stop();
+    }
   }, 60_000);
 
   const signed = async (bytes: Uint8Array, mode: string): Promise<string> =>
@@ -175,7 +194,7 @@ describe('in an app that brings its bucket, table, bus and key, asks a function,
   test.each(FILES)('a %s file of %i bytes comes out whole', async (mode, size) => {
     const bytes = video(size);
     const key = await signed(bytes, mode);
-    expect(key).toMatch(/^uploads\//);
+    expect(key).toMatch(/^uploads\/tenants\/public\//);
     await expectUploaded(stack, key, bytes);
   });
 
@@ -188,8 +207,8 @@ describe('with a bucket and a bus that are there already, by their names', () =>
   const stack = new TestStack({
     context: {
       partSize: '5 MiB',
-      bucketName: `videos-${randomBytes(4).toString('hex')}`,
-      eventBusName: 'default',
+      bucketName: `${WRITTEN_NAMES.bucketName}-${randomBytes(4).toString('hex')}`,
+      eventBusName: WRITTEN_NAMES.eventBusName,
       workflowLogs: 'errors',
       logLevel: 'ERROR',
     },
@@ -198,8 +217,11 @@ describe('with a bucket and a bus that are there already, by their names', () =>
     await stack.start();
   }, 120_000);
   afterAll(async () => {
-    await expectEveryItemToHaveTtl(stack);
-    await stack.stop();
+    try {
+      await expectEveryItemToHaveTtl(stack);
+    } finally {
+      await stack.stop();
+    }
   }, 60_000);
 
   test.each(FILES)('a %s file of %i bytes comes out whole', async (mode, size) => {

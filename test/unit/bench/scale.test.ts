@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { LIMITS, THOUSAND } from '../../../bench/scale.ts';
 import { historyEvents, largestPlan, RETRY_EVENTS } from '../../../bench/simulation/bounds.ts';
 import { QUOTAS } from '../../../bench/simulation/quotas.ts';
 import { type Scenario, simulate } from '../../../bench/simulation/scenario.ts';
@@ -49,6 +50,31 @@ describe('many uploads at once', () => {
     expect(meter.peak('in flight')).toBeLessThanOrEqual(3);
     expect(meter.total('events')).toBe(16);
   }, 60_000);
+});
+
+describe('a thousand uploads at once', () => {
+  // `npm run bench:scale` sends larger files, which takes minutes; the thousand of them meet all the same.
+  const modes: [Scenario['mode'], Scenario][] = [
+    ['proxy', { ...THOUSAND, mode: 'proxy', fileBytes: 6 * MiB, pieceBytes: 2 * MiB, owners: 'many' }],
+    [
+      'presigned',
+      { ...THOUSAND, mode: 'presigned', fileBytes: 40 * MiB, pieceBytes: 16 * MiB, owners: 'one' },
+    ],
+  ];
+
+  test.each(modes)(
+    'stay below every quota of AWS in %s mode, and all are completed',
+    async (mode, scenario) => {
+      const { meter } = await simulate(scenario);
+      expect(meter.total('events')).toBe(1000);
+      const peaks = LIMITS.map(([what, quota, peak]) => ({ what, quota, peak: peak(meter) }));
+      expect(peaks.filter(({ peak, quota }) => peak >= quota)).toEqual([]);
+      // What nobody counts would be below any quota. Nothing is assembled, and so read, in presigned mode.
+      const uncounted = peaks.filter(({ peak }) => peak === 0).map(({ what }) => what);
+      expect(uncounted).toEqual(mode === 'proxy' ? [] : ['S3 reads a second, one prefix']);
+    },
+    300_000,
+  );
 });
 
 describe('the largest execution', () => {
