@@ -2,7 +2,9 @@ import { PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { marshall } from '@aws-sdk/util-dynamodb';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
+import { formatElapsed } from '../../client/console/times.ts';
+import type { ExecutionDetail } from '../../local/states/overview.ts';
 import { seriousFindings } from '../support/accessibility.ts';
 import { launchChromium, newProfile, type Profile } from '../support/chromium.ts';
 import {
@@ -19,6 +21,9 @@ import { TestStack, until } from '../support/stack.ts';
 const THOUSAND = 1000;
 /** A key goes to its answer on the screen in this time, with a thousand rows and a busy machine. */
 const RESPONSIVE_MS = 2000;
+
+/** How a moment ends, with a date or without. */
+const CLOCK = /\d\d:\d\d:\d\d$/;
 
 const stack = new TestStack({ context: { partSize: 5 * 1024 * 1024 } });
 let browser: Browser;
@@ -59,6 +64,7 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const { context } of profiles) await context.close();
   profiles = [];
+  await stack.setFaults([]);
 });
 afterAll(async () => {
   await browser?.close();
@@ -72,6 +78,13 @@ async function openConsole(colorScheme: 'light' | 'dark' = 'light'): Promise<{ p
   await page.goto(`${stack.apiUrl}/console`);
   await page.locator('#count').filter({ hasText: 'so far' }).waitFor();
   return { page, ...profile };
+}
+
+/** Terms with their values. */
+async function factsIn(list: Locator): Promise<Record<string, string>> {
+  const [terms, values] = [list.locator('dt'), list.locator('dd')];
+  const texts = await values.allInnerTexts();
+  return Object.fromEntries((await terms.allInnerTexts()).map((term, index) => [term, texts[index] ?? '']));
 }
 
 test('with a thousand executions the list finds, scrolls and answers at once', async () => {
@@ -179,6 +192,66 @@ test('a failed execution shows where and why, and is redriven from here', async 
   await page.locator('#facts').filter({ hasText: 'Redriven' }).waitFor();
   const { key } = await untilStatus(stack, stuck.uploadId, 'completed');
   expect(await objectAt(stack, String(key))).toMatchObject({ sha256: sha256(stuck.file.bytes) });
+  expect(errors).toEqual([]);
+}, 120_000);
+
+test('an execution that needed three tries of a task shows them, with inputs, outputs and times', async () => {
+  const { page, errors } = await openConsole();
+  await stack.setFaults([
+    {
+      caller: 'complete-upload',
+      operation: 'CompleteMultipartUpload',
+      times: 2,
+      action: { kind: 'kill', when: 'before' },
+    },
+  ]);
+  const { uploadId, key } = await sendPresigned(stack, sourceFile(1000));
+  await untilStatus(stack, uploadId, 'completed');
+  const name = await until('the execution to succeed', 60_000, async () => {
+    const [execution] = await stack.executions(uploadId);
+    return execution?.status === 'SUCCEEDED' ? execution.name : undefined;
+  });
+  const recorded = (await stack.execution(name)) as unknown as ExecutionDetail;
+  const [entered, exited] = ['TaskStateEntered', 'TaskStateExited'].map((wanted) => {
+    const event = recorded.events.find(
+      ({ type, stateEnteredEventDetails: one, stateExitedEventDetails: other }) =>
+        type === wanted && (one ?? other)?.['name'] === 'Complete upload',
+    );
+    return Math.round((event?.timestamp ?? Number.NaN) * 1000);
+  });
+
+  await page.fill('#search', uploadId);
+  await page.locator('#list a').click();
+  const state = page.locator('#graph').getByRole('button', { name: 'Complete upload 3 tries, succeeded' });
+  await state.click();
+  await page.locator('#state-title').filter({ hasText: 'Complete upload' }).waitFor();
+  expect(await factsIn(page.locator('#state-facts'))).toEqual({
+    Type: 'Task',
+    Status: 'succeeded',
+    Entered: expect.stringMatching(CLOCK),
+    Took: formatElapsed(Number(exited) - Number(entered)),
+    Tries: '3',
+  });
+  const data = async (title: string) =>
+    await page.locator('#state-data').getByRole('region', { name: title, exact: true }).innerText();
+  expect(JSON.parse(await data('Input'))).toMatchObject({ upload: { uploadId } });
+  expect(JSON.parse(await data('Output'))).toMatchObject({ event: { uploadId, key, size: 1000 } });
+  expect(await data('Error')).toBe('Runtime.ExitError');
+  expect(await data('Cause')).toContain('exited');
+
+  expect(await factsIn(page.locator('#facts'))).toMatchObject({
+    Upload: uploadId,
+    Started: expect.stringMatching(CLOCK),
+    Took: formatElapsed((recorded.stopDate ?? Number.NaN) - recorded.startDate),
+    Transitions: String(recorded.transitions),
+  });
+  const failures = page.locator('#history tr', { hasText: 'Complete upload' }).filter({ hasText: 'Failed' });
+  expect(await failures.count()).toBe(2);
+  const [, , , time, elapsed] = await failures.first().locator('td').allInnerTexts();
+  expect(time).toMatch(CLOCK);
+  expect(elapsed).toMatch(/^\d[\d.]* (ms|s)$/);
+  await failures.last().locator('summary').click();
+  await failures.last().locator('pre').filter({ hasText: 'error: Runtime.ExitError' }).waitFor();
   expect(errors).toEqual([]);
 }, 120_000);
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Request } from 'playwright-core';
 import type { ResumableConstructor } from '../../client/resumable-types.ts';
 import { launchChromium, newProfile, type Profile } from '../support/chromium.ts';
 import { chunksOf } from '../support/clients.ts';
@@ -243,6 +243,27 @@ async function beginWithHelper(
   );
 }
 
+/** All that a page sends from now on, but for what the browser asks by itself before it. */
+function requestsOf(page: Page): readonly Request[] {
+  const requests: Request[] = [];
+  page.on('request', (request) => void (request.method() !== 'OPTIONS' && requests.push(request)));
+  return requests;
+}
+
+/** Every request to the API has the token; none to S3 has it, or any other header for who sends it. */
+async function expectTokenForApiAlone(requests: readonly Request[], toStorage: number): Promise<void> {
+  const sentTo = async (url: string): Promise<Record<string, string>[]> =>
+    await Promise.all(
+      requests.filter((request) => request.url().startsWith(`${url}/`)).map((one) => one.allHeaders()),
+    );
+  const puts = await sentTo(stack.awsEndpointUrl);
+  expect(puts).toHaveLength(toStorage);
+  expect(puts.filter((headers) => 'authorization' in headers || 'cookie' in headers)).toEqual([]);
+  const tokens = (await sentTo(stack.apiUrl)).map(({ authorization }) => authorization);
+  expect(tokens.length).toBeGreaterThan(0);
+  expect(tokens.filter((one) => !one?.startsWith('Bearer '))).toEqual([]);
+}
+
 describe.each(['presigned', 'proxy'] as const)('our helper in %s mode', (mode) => {
   test('an owner goes on in another profile; somebody else begins anew', async () => {
     const size = 23 * MiB;
@@ -267,10 +288,12 @@ describe.each(['presigned', 'proxy'] as const)('our helper in %s mode', (mode) =
 
     const other = await visit();
     await stack.clearCalls();
+    const requests = requestsOf(other.page);
     const ends = await withHelper(other.page, mode, 'alice', file);
     const sent = await storedPieces(stack, mode);
     await expectCompleted(await as(stack, 'alice'), ends[file.name]?.uploadId ?? '', file);
     expect(sent).toBe(pieces - 2);
+    await expectTokenForApiAlone(requests, mode === 'presigned' ? pieces - 2 : 0);
 
     const bob = await visit();
     await stack.clearCalls();
@@ -329,8 +352,11 @@ describe('the function of docs/client.md', () => {
       { caller: 'record-parts', operation: 'UpdateItem', skip: 1, action: { kind: 'kill', when: 'after' } },
     ]);
     await stack.clearCalls();
+    const requests = requestsOf(page);
     await start(page, file, 'alice');
     const { [file.name]: end } = await ended(page, 1);
+    // Six are missing, and one is refused the first time.
+    await expectTokenForApiAlone(requests, 7);
     expect(end?.error).toBeUndefined();
     await expectCompleted(await as(stack, 'alice'), end?.uploadId ?? '', file);
     expect((await shares(page)).at(-1)).toBe(1);

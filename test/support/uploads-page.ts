@@ -37,6 +37,19 @@ export class UploadsPage {
   /** The limits come from the API: with them the page's scripts have run. */
   async #untilReady(): Promise<void> {
     await this.page.locator('#limits').filter({ hasText: 'Up to' }).waitFor();
+    // Sentences stay for a moment only: each is noted as it comes, as a screen reader takes it.
+    const region = this.page.locator('#announcements').and(this.page.getByRole('status'));
+    await region.evaluate((element) => {
+      const said: string[] = [];
+      Object.assign(globalThis, { said });
+      const note = () => said.push(element.textContent ?? '');
+      new MutationObserver(note).observe(element, { childList: true, characterData: true, subtree: true });
+    });
+  }
+
+  /** What a screen reader has been told since the page was loaded. */
+  async announcements(): Promise<string[]> {
+    return await this.page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
   }
 
   async choose(mode: Mode, ...files: readonly ChosenFile[]): Promise<void> {
@@ -72,10 +85,10 @@ export class UploadsPage {
     return this.page.locator('#upload-list > li', { has: heading });
   }
 
-  async untilState(name: string, state: string): Promise<void> {
+  async untilState(name: string, state: string, timeout = 90_000): Promise<void> {
     const shown = this.card(name).locator('.state');
     try {
-      await shown.filter({ hasText: state }).waitFor({ timeout: 90_000 });
+      await shown.filter({ hasText: state }).waitFor({ timeout });
     } catch (cause) {
       throw new Error(`${name} is not "${state}" but: ${await this.card(name).innerText()}`, { cause });
     }
@@ -86,8 +99,8 @@ export class UploadsPage {
   }
 
   /** Waits until the page shows the file as completed; gives the upload's id. */
-  async completed(name: string): Promise<string> {
-    await this.untilState(name, 'Completed');
+  async completed(name: string, timeout?: number): Promise<string> {
+    await this.untilState(name, 'Completed', timeout);
     const key = await this.card(name).locator('.key').filter({ hasText: '/' }).innerText();
     return key.split('/')[2] ?? '';
   }
