@@ -79,11 +79,12 @@ const rest: { idleRun?: Calls; look?: Counted['look'] } = {};
 
 let smallParts: SmallPartS3;
 let small: TestStack;
-const stack = new TestStack({ context: { partSize: 5 * MiB } });
+const env = { LOCAL_SCHEDULES: 'off' };
+const stack = new TestStack({ context: { partSize: 5 * MiB }, env });
 
 beforeAll(async () => {
   smallParts = await startSmallPartS3();
-  small = new TestStack({ env: smallParts.env });
+  small = new TestStack({ env: { ...smallParts.env, ...env } });
   await stack.start();
   await small.start();
 }, 240_000);
@@ -205,6 +206,7 @@ describe('counting', () => {
     const { uploadId } = await sendChunks(stack, file, chunks, { chunkSize: CHUNK, parallel: 6 });
     await stack.clearCalls();
     await stack.advance(310);
+    await stack.watch();
     const isLook = (call: AwsCall) => call.functionName === 'watchdog' && !isIndexQuery(call);
     await until('a look', 30_000, async () => {
       const looks = (await stack.calls()).filter(isLook);
@@ -385,7 +387,7 @@ describe('the record', () => {
       );
     }
     const recorded = readCounted();
-    const known = ON_CEPH ? recorded.uploads.map(withHeadObject) : recorded.uploads;
+    const known = ON_CEPH ? recorded.uploads.map(asOnCeph) : recorded.uploads;
     expect(rounded(uploads)).toEqual(rounded(known));
     for (const [index, upload] of uploads.entries()) {
       const reads = total(known[index]?.calls ?? {}, 'readUnits');
@@ -409,13 +411,17 @@ describe('the record', () => {
   });
 });
 
-const withHeadObject = (upload: CountedUpload): CountedUpload => ({
-  ...upload,
-  calls: {
-    ...upload.calls,
-    'complete-upload': { ...upload.calls['complete-upload'], 's3:HeadObject': { calls: 1 } },
-  },
-});
+/** Uploads of many tiny parts have another S3 there too. */
+const asOnCeph = (upload: CountedUpload): CountedUpload =>
+  upload.mode === 'presigned' && upload.pieces > 10
+    ? upload
+    : {
+        ...upload,
+        calls: {
+          ...upload.calls,
+          'complete-upload': { ...upload.calls['complete-upload'], 's3:HeadObject': { calls: 1 } },
+        },
+      };
 
 const withoutReadUnits = (calls: Calls): Calls =>
   Object.fromEntries(
