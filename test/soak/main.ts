@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import setUp, { tearDown } from '../engines/global-setup.ts';
 import { TestStack } from '../support/stack.ts';
+import { PART } from './plan.ts';
 import { soak } from './soak.ts';
 
 const { values } = parseArgs({
@@ -30,7 +31,7 @@ async function main(): Promise<number> {
   };
   if (values.engines !== undefined) process.env.ENGINES = values.engines;
   await setUp();
-  const stack = new TestStack({ context: { partSize: 5 * 1024 * 1024 } });
+  const stack = new TestStack({ context: { partSize: PART } });
   try {
     await stack.start();
     const log = (line: string): void => {

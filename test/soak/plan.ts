@@ -1,9 +1,11 @@
 import type { FaultRule } from '../../local/types.ts';
-import type { SourceFile } from '../support/clients.ts';
+import { chunksOf, type SourceFile } from '../support/clients.ts';
 import { createRandom, seededBytes } from './random.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
+/** Of the stacks that uploads are planned for. */
+export const PART = 5 * MiB;
 
 /** What a client does with its upload. */
 export type Behaviour =
@@ -37,6 +39,25 @@ const BEHAVIOURS: readonly Behaviour[] = [
   ...(['sends twice', 'sends twice', 'resumes', 'resumes', 'misreports', 'misreports'] as const),
   ...(['leaves', 'aborts'] as const),
 ];
+
+/** How many uploads of a seed it takes, and not fewer than these, until all kinds of clients have done what they do. */
+export function uploadsUntilAllBehave(seed: number, atLeast: number): number {
+  const wanted = new Set(BEHAVIOURS);
+  let count = 0;
+  while (count < atLeast || wanted.size > 0) {
+    const plan = planUpload(seed, count++);
+    // Who has sent it all by then has neither left nor aborted anything.
+    if (!['leaves', 'aborts'].includes(plan.behaviour) || stopsInTheMiddle(plan))
+      wanted.delete(plan.behaviour);
+  }
+  return count;
+}
+
+function stopsInTheMiddle({ mode, size, stopsAfter, ...options }: PlannedUpload): boolean {
+  const pieces = mode === 'proxy' ? chunksOf(size, options).length : Math.ceil(size / PART);
+  const sent = Math.ceil(pieces * stopsAfter);
+  return sent > 0 && sent < pieces;
+}
 
 /** The n-th upload of a seed; always the same, whatever else happens. */
 export function planUpload(seed: number, number: number): PlannedUpload {

@@ -1,14 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describeUpload, objectAt, sha256, untilOk } from '../support/clients.ts';
-import { conformEvent } from '../support/openapi.ts';
+import { type ApiError, conformEvent } from '../support/openapi.ts';
 import { type TestStack, until } from '../support/stack.ts';
 import { behave, uploadIdOfPlan } from './client.ts';
 import { type PlannedUpload, planUpload, planWeather } from './plan.ts';
 
 export interface SoakOptions {
   readonly seed: number;
-  /** For how long uploads are begun; what is under way then is finished. */
-  readonly seconds: number;
+  /** For how long uploads are begun, or how many; what is under way then is finished. */
+  readonly seconds?: number;
+  readonly uploads?: number;
   /** Uploads at once. */
   readonly parallel: number;
   /** Told what happens, a line at a time. */
@@ -53,9 +54,10 @@ const WEATHER_SECONDS = 20;
  */
 export async function soak(
   stack: TestStack,
-  { seed, seconds, parallel, log = () => {} }: SoakOptions,
+  { seed, seconds = Infinity, uploads = Infinity, parallel, log = () => {} }: SoakOptions,
 ): Promise<{ figures: SoakFigures; findings: string[] }> {
-  const end = Date.now() + seconds * 1000;
+  const begin = Date.now();
+  const isOver = (): boolean => Date.now() >= begin + seconds * 1000 || begun.length >= uploads;
   const findings: string[] = [];
   const faults: Record<string, number> = {};
   const begun: PlannedUpload[] = [];
@@ -75,7 +77,7 @@ export async function soak(
     }
   };
   const client = async (): Promise<void> => {
-    while (Date.now() < end) {
+    while (!isOver()) {
       const number = begun.length;
       const plan = planUpload(seed, number);
       begun.push(plan);
@@ -91,6 +93,7 @@ export async function soak(
   };
   const changing = weather();
   await Promise.all(Array.from({ length: parallel }, client));
+  const took = Math.round((Date.now() - begin) / 1000);
   stormy = false;
   await changing;
 
@@ -102,7 +105,7 @@ export async function soak(
   return {
     figures: {
       seed,
-      seconds,
+      seconds: took,
       uploads: begun.length,
       byMode: tally(begun.map(({ mode }) => mode)),
       byBehaviour: tally(begun.map(({ behaviour }) => behaviour)),
@@ -165,10 +168,14 @@ async function calmDown(stack: TestStack): Promise<void> {
 /** One run takes 100 uploads of each of 16 partitions; another run of it may be under way, by its schedule. */
 async function watchUntilNothingIsDue(stack: TestStack): Promise<void> {
   await until('nothing to be due', 300_000, async () => {
-    const { looked } = (await untilOk('watch', async () => await stack.watch())) as { looked: number };
+    const watch = async () => (await stack.watch()) as { looked: number };
+    const { looked } = await untilOk('watch', watch, 60, isBusy);
     return looked === 0 ? true : undefined;
   });
 }
+
+/** Lambda's word for it: there is never more than one run of the watchdog. */
+const isBusy = (error: unknown): boolean => (error as Error).name === 'TooManyRequestsException';
 
 /** What a client that did not stop must have got; and what becomes of the others. */
 const wantedEnd = ({ behaviour }: PlannedUpload): readonly string[] =>
@@ -202,13 +209,15 @@ async function compareAll(
       if (object.sha256 !== sha256(file.bytes)) findings.push(`${about} is not what was sent`);
     } catch (error) {
       // What was never begun, since its client left before the first piece.
-      if (plan.stopsAfter < 1 && (error as Error).message.includes('404') && isUnfinished(plan))
-        count(byEnd, 'never begun');
+      if (plan.stopsAfter < 1 && isUnknown(error) && isUnfinished(plan)) count(byEnd, 'never begun');
       else findings.push(`${about}: ${(error as Error).message}`);
     }
   }
   return { byEnd, comparedBytes, keys };
 }
+
+/** The answer was that there is no such upload. */
+const isUnknown = (error: unknown): boolean => ((error as Error).cause as ApiError).status === 404;
 
 const isUnfinished = ({ behaviour }: PlannedUpload): boolean =>
   behaviour === 'leaves' || behaviour === 'aborts';
@@ -234,7 +243,10 @@ async function compareEvents(
     const last = told.at(-1)?.['detail-type'];
     const status = await describeUpload(stack, uploadId).then(
       (upload) => String(upload.status),
-      () => 'never begun',
+      (error) => {
+        if (!isUnknown(error)) throw error;
+        return 'never begun';
+      },
     );
     if (told.length > 0 || EVENT_OF[status])
       if (last !== EVENT_OF[status]) findings.push(`upload ${number} is ${status}, and "${last}" was told`);

@@ -135,15 +135,33 @@ export async function sendChunks(
   return last;
 }
 
-/** Repeats a request through faults that pass, as a client does: 5xx, 429 and cut connections. */
-export async function untilOk<T>(what: string, send: () => Promise<T>, tries = 60): Promise<T> {
+/**
+ * Whether an error is a fault that passes, as a client sees it: 5xx, 429 or a cut connection. All else is not: an answer
+ * that is not as documented, an assertion and a wait in vain have no status either.
+ */
+export function isPassing(error: unknown): boolean {
+  const { name, status, cause } = error as { name?: string; status?: number; cause?: unknown };
+  // By name: fetch's TypeError is not of the class that tests see under this name.
+  if (status === undefined) return name === 'TypeError' && cause !== undefined;
+  return status === 429 || status >= 500;
+}
+
+/**
+ * Repeats a request through faults that pass, as a client does.
+ *
+ * @param passes what is one, where a test knows better
+ */
+export async function untilOk<T>(
+  what: string,
+  send: () => Promise<T>,
+  tries = 60,
+  passes: (error: unknown) => boolean | Promise<boolean> = isPassing,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await send();
     } catch (error) {
-      const status = (error as { status?: number }).status ?? 0;
-      const passes = status === 0 || status === 429 || status >= 500;
-      if (!passes || attempt >= tries)
+      if (attempt >= tries || !(await passes(error)))
         throw new Error(`${what}: ${(error as Error).message}`, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(20 * 2 ** attempt, 400)));
     }

@@ -18,6 +18,7 @@ import {
   sourceFile,
   testChunk,
 } from './clients.ts';
+import { lastCall } from './deaths.ts';
 import { MP4 } from './media.ts';
 import { conform } from './openapi.ts';
 import { ABANDONED, WATCHDOG_PERIOD } from './passing-time.ts';
@@ -210,6 +211,9 @@ const stopAt = (uploadId: string): FaultRule => ({
 /** The first of two is held up until the second, whose function may have to start, has made its own. */
 const SLOW_RACER = { kind: 'delay', ms: 5000 } as const;
 
+/** A workflow's step is held up for so long that something can be done to its upload before, on any machine. */
+const HELD = { kind: 'delay', ms: 10_000 } as const;
+
 /** Between them these use every permission that the template grants. */
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -321,7 +325,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const file = video(1000);
       const slow: FaultRule = {
         ...{ caller: 'gather-parts', operation: 'GetItem' },
-        action: { kind: 'delay', ms: 3000 },
+        action: HELD,
       };
       await withFaults(stack, [slow], async () => {
         const { uploadId } = await post(stack, file, chunksOf(1000, options)[0]);
@@ -351,13 +355,21 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'an execution that an operator stops is a failure',
     play: async (stack) => {
       const { file, uploadId, last } = await staged(stack);
-      const slow = { caller: 'gather-parts', operation: 'Query', input: uploadId };
-      await withFaults(stack, [{ ...slow, action: { kind: 'delay', ms: 2000 } }], async () => {
+      // Held up at its last call, so that nothing more comes of it when the stop is long over.
+      const slow = { caller: 'gather-parts', operation: 'UpdateItem', input: uploadId };
+      await withFaults(stack, [{ ...slow, action: HELD }], async () => {
+        const from = await lastCall(stack);
         await post(stack, file, last);
+        await until('a function to be held up', 20_000, async () =>
+          (await stack.faults()).some(({ struck }) => struck > 0) ? true : undefined,
+        );
         const [execution] = await stack.executions(uploadId);
         const executionArn = `${stack.stateMachineArn.replace(':stateMachine:', ':execution:')}:${execution?.name}`;
         await stack.stepFunctions.send(new StopExecutionCommand({ executionArn }));
         await expectEvent(stack, uploadId, 'Upload Failed');
+        await until('the function that was held up to be done', 60_000, async () =>
+          (await stack.calls(from)).some(({ fault }) => fault !== undefined) ? true : undefined,
+        );
       });
     },
   },

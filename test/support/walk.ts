@@ -5,6 +5,7 @@ import {
   type CreatedUpload,
   chunksOf,
   createBody,
+  isPassing,
   partBytes,
   postChunk,
   putPart,
@@ -12,9 +13,9 @@ import {
   sourceFile,
   untilOk,
 } from './clients.ts';
-import { conform } from './openapi.ts';
+import { type ApiError, conform } from './openapi.ts';
 import { expectCompleted, expectNoLeftovers } from './outcome.ts';
-import { ABANDONED, WATCHDOG_PERIOD, watchRounds } from './passing-time.ts';
+import { watchRounds } from './passing-time.ts';
 import { presignedIdOf, proxyIdOf } from './played-uploads.ts';
 import { type TestStack, until } from './stack.ts';
 
@@ -28,8 +29,9 @@ const CHUNKS = { chunkSize: 64 * KiB, method: 'octet' as const, forceChunkSize: 
 export interface Books {
   readonly pieces: number;
   readonly isProxied: boolean;
-  /** The live attempt as last seen. */
+  /** The live attempt and its status as last seen, at rest. */
   attempt: string | undefined;
+  status: string;
   /** Pieces of it that got their 200. */
   acknowledged: Set<number>;
   /** Those of the step that is under way. */
@@ -37,6 +39,8 @@ export interface Books {
   /** Seen to be over in a way after which the file may be begun anew. */
   mayBeginAnew: boolean;
   isCompleted: boolean;
+  /** Completing is made to fail. */
+  isFailing: boolean;
   /** Days are few: after a week a completed upload is forgotten. */
   expiries: number;
   /** Reported without having been put. */
@@ -47,36 +51,117 @@ export interface World {
   readonly stack: TestStack;
   readonly file: SourceFile;
   readonly uploadId: string;
+  readonly chronicle: Chronicle;
   failing: FaultRule | undefined;
-  crash: FaultRule | undefined;
+  /** Those that are to come, one of a function at most; and the functions that have died since these were set. */
+  crashes: FaultRule[];
+  died: readonly string[];
+  /** Of those deaths, the ones that a caller was told of. */
+  toldDeaths: number;
 }
 
-type Step = fc.AsyncCommand<Books, World>;
+export type Step = fc.AsyncCommand<Books, World>;
 
-export function begin(stack: TestStack, isProxied: boolean): { books: Books; world: World } {
+const MODES = ['proxied', 'presigned'];
+/** Ends after which the file may be begun anew. */
+const OVER = ['failed', 'aborted', 'expired'];
+const STATUSES = ['uploading', 'completed', 'failed', 'aborted', 'expired'];
+
+/** Functions whose death their caller is told of, by a 500 or as the error of an invocation; and those behind them. */
+export const TELLING = ['receive-chunk', 'create-upload', 'record-parts', 'abort-upload', 'watchdog'];
+export const BEHIND = ['gather-parts', 'assemble-part', 'complete-upload', 'record-failure'];
+
+/** All that walks can come to. */
+const EVERYTHING = [
+  'none',
+  'completing, and nobody at it',
+  ...MODES.flatMap((mode) => STATUSES.map((status) => `${mode}: ${status}`)),
+  ...['sent', 'sent the rest', 'repeated', 'begun anew', 'lied', 'a lie came out'],
+  ...[
+    'aborted',
+    'refused to abort',
+    'refused to go on',
+    'forgotten',
+    'forgotten, and told',
+    'rescued',
+    'redriven',
+  ],
+  ...[...TELLING, ...BEHIND].map((caller) => `${caller} died`),
+];
+
+/** What walks came to, and what their commands did there: otherwise a batch of them might prove nothing. */
+export class Chronicle {
+  readonly #counts = new Map<string, number>();
+
+  note(what: string): void {
+    if (!EVERYTHING.includes(what)) throw new Error(`"${what}" is not on the list.`);
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
+  }
+
+  /** What never happened. */
+  missing(): string[] {
+    return EVERYTHING.filter((what) => !this.#counts.has(what));
+  }
+}
+
+export function begin(
+  stack: TestStack,
+  isProxied: boolean,
+  chronicle: Chronicle,
+): { books: Books; world: World } {
   // Two pages of chunks; or two parts.
   const file = sourceFile(isProxied ? 17 * CHUNKS.chunkSize + 100 : PART + 100);
   const uploadId = isProxied ? proxyIdOf(file, CHUNKS.chunkSize) : presignedIdOf(file);
   return {
     books: {
-      ...{ pieces: isProxied ? 18 : 2, isProxied, attempt: undefined, acknowledged: new Set(), fresh: [] },
-      ...{ mayBeginAnew: true, isCompleted: false, expiries: 0, lies: new Set() },
+      ...{ pieces: isProxied ? 18 : 2, isProxied, attempt: undefined, status: 'none' },
+      ...{ acknowledged: new Set(), fresh: [] },
+      ...{ mayBeginAnew: true, isCompleted: false, isFailing: false, expiries: 0, lies: new Set() },
     },
-    world: { stack, file, uploadId, failing: undefined, crash: undefined },
+    world: { stack, file, uploadId, chronicle, failing: undefined, crashes: [], died: [], toldDeaths: 0 },
   };
 }
 
-const passes = (error: unknown): boolean => {
-  const { status = 0 } = error as { status?: number };
-  return status === 0 || status === 404 || status === 409 || status >= 500;
-};
+/** Nothing fails here but by the crashes that were set: a 500 is theirs, once for each that struck. */
+export const passesIn =
+  (world: World) =>
+  async (error: unknown): Promise<boolean> => {
+    if ((error as { status?: number }).status !== 500) return isPassing(error);
+    return await isToldDeath(world);
+  };
+
+async function isToldDeath(world: World): Promise<boolean> {
+  await countDeaths(world);
+  const told = world.died.filter((caller) => TELLING.includes(caller));
+  if (told.length <= world.toldDeaths) return false;
+  world.toldDeaths++;
+  return true;
+}
+
+async function countDeaths(world: World): Promise<void> {
+  world.died = (await world.stack.faults())
+    .filter(({ rule, struck }) => rule.action.kind === 'kill' && struck > 0)
+    .map(({ rule }) => rule.caller ?? '');
+}
 
 /** Sends one piece, once; what it gets no 200 for is not acknowledged. */
-async function send({ stack, file, uploadId }: World, books: Books, piece: number): Promise<void> {
+export async function send(world: World, books: Books, piece: number): Promise<void> {
+  const { stack, file, uploadId } = world;
   if (books.isProxied) {
     const chunk = chunksOf(file.bytes.byteLength, CHUNKS)[piece - 1];
     if (!chunk) throw new Error(`There is no chunk ${piece}.`);
-    await conform('POST', '/upload', await postChunk(stack, file, chunk, CHUNKS));
+    const response = await postChunk(stack, file, chunk, CHUNKS);
+    // Only the first chunk begins an upload anew that is over; it may also have ended in the middle of a step.
+    const mustBeRefused = piece > 1 && OVER.includes(books.status) && !books.fresh.includes(1);
+    if (response.status === 409) {
+      await conform('POST', '/upload', response).catch((error: ApiError) => expect(error.status).toBe(409));
+      expect(piece).toBeGreaterThan(1);
+      expect(OVER).toContain((await settled(world)).upload?.status);
+      world.chronicle.note('refused to go on');
+      return;
+    }
+    await conform('POST', '/upload', response);
+    expect({ piece, mustBeRefused }).toEqual({ piece, mustBeRefused: false });
   } else {
     const response = await stack.api('POST', '/uploads', createBody(file));
     const { partSize, receivedParts, partUrls } = (await conform(
@@ -104,131 +189,63 @@ async function send({ stack, file, uploadId }: World, books: Books, piece: numbe
 const isIn = (ranges: readonly (readonly [number, number])[], piece: number): boolean =>
   ranges.some(([first, last]) => piece >= first && piece <= last);
 
+interface StepOptions {
+  readonly check?: (books: Readonly<Books>) => boolean;
+  /** The status with which it is refused, where it must be. */
+  readonly refusal?: (books: Readonly<Books>) => 404 | 409 | undefined;
+  /** What the chronicle is to say of it, by how things were before it, and are after it; undefined: nothing came of it. */
+  readonly deed?: (
+    before: Readonly<Books>,
+    after: Readonly<Books>,
+    world: World,
+  ) => string | undefined | Promise<string | undefined>;
+}
+
 /** A step, followed by the look at what it led to. */
-const step = (
+export const step = (
   name: string,
   run: (world: World, books: Books) => Promise<void>,
-  check: (books: Readonly<Books>) => boolean = () => true,
+  { check = () => true, refusal = () => undefined, deed = () => undefined }: StepOptions = {},
 ): Step => ({
   check,
   toString: () => name,
   run: async (books, world) => {
+    const before = { ...books };
+    const expected = refusal(before);
     books.fresh = [];
+    let hasRun = false;
     try {
       await run(world, books);
+      expect({ name, refused: undefined }).toEqual({ name, refused: expected });
+      hasRun = true;
     } catch (error) {
-      if (!passes(error)) throw error;
+      const isExpected = expected !== undefined && (error as { status?: number }).status === expected;
+      if (!isExpected && !(await passesIn(world)(error))) throw error;
+      hasRun = isExpected;
     }
     await look(world, books);
+    const done = hasRun ? await deed(before, books, world) : undefined;
+    if (done !== undefined) world.chronicle.note(done);
   },
 });
 
-const setFaults = async ({ stack, failing, crash }: World): Promise<void> =>
-  await stack.setFaults([failing, crash].filter((rule) => rule !== undefined));
+/** What has struck does not strike again. */
+export async function setFaults(world: World): Promise<void> {
+  await countDeaths(world);
+  world.crashes = world.crashes.filter(({ caller = '' }) => !world.died.includes(caller));
+  world.died = [];
+  world.toldDeaths = 0;
+  await world.stack.setFaults([...(world.failing ? [world.failing] : []), ...world.crashes]);
+}
 
-/** Functions that may be hit by a crash, and the calls that hit them. */
-const CRASHING = ['receive-chunk', 'create-upload', 'record-parts', 'gather-parts', 'assemble-part'];
-const MORE_CRASHING = ['complete-upload', 'record-failure', 'abort-upload', 'watchdog'];
-
-export const steps: fc.Arbitrary<Step>[] = [
-  // Most steps send something, or nothing would ever get far.
-  ...Array.from({ length: 3 }, () =>
-    fc.tuple(fc.integer({ min: 1, max: 18 }), fc.integer({ min: 1, max: 18 })).map(([first, count]) =>
-      step(`send ${count} from ${first}`, async (world, books) => {
-        for (let index = 0; index < Math.min(count, books.pieces); index++)
-          await send(world, books, ((first - 1 + index) % books.pieces) + 1);
-      }),
-    ),
-  ),
-  fc.constant(
-    step('send the rest, patiently', async (world, books) => {
-      for (let piece = 1; piece <= books.pieces; piece++)
-        if (!books.acknowledged.has(piece))
-          await untilOk('piece', async () => await send(world, books, piece), 8);
-    }),
-  ),
-  fc.constant(
-    step(
-      'repeat all that was acknowledged',
-      async (world, books) => {
-        for (const piece of books.acknowledged) await send(world, books, piece);
-      },
-      ({ acknowledged }) => acknowledged.size > 0,
-    ),
-  ),
-  fc.integer({ min: 1, max: 2 }).map((piece) =>
-    step(
-      `report part ${piece} with a wrong ETag`,
-      async ({ stack, uploadId }, books) => {
-        const report = { parts: [{ partNumber: piece, etag: 'f'.repeat(32) }] };
-        await conform(
-          'POST',
-          '/uploads/{uploadId}/parts',
-          await stack.api('POST', `/uploads/${uploadId}/parts`, report),
-        );
-        if (!books.acknowledged.has(piece)) books.lies.add(piece);
-      },
-      ({ isProxied, attempt }) => !isProxied && attempt !== undefined,
-    ),
-  ),
-  fc.constant(
-    step('abort', async ({ stack, uploadId }) => {
-      await conform('DELETE', '/uploads/{uploadId}', await stack.api('DELETE', `/uploads/${uploadId}`));
-    }),
-  ),
-  fc.boolean().map((isWatched) =>
-    step(
-      `a day without a sign of life${isWatched ? ', watched' : ''}`,
-      async ({ stack }, books) => {
-        books.expiries++;
-        await stack.advance(ABANDONED);
-        // A watchdog that dies comes again.
-        if (isWatched) await stack.watch().catch(() => undefined);
-      },
-      ({ isCompleted, expiries }) => !isCompleted && expiries < 3,
-    ),
-  ),
-  fc.constant(
-    step('the watchdog comes round', async ({ stack }) => {
-      await stack.advance(WATCHDOG_PERIOD);
-      await stack.watch().catch(() => undefined);
-    }),
-  ),
-  fc.constant(
-    step('completing begins to fail', async (world) => {
-      world.failing = {
-        ...{
-          caller: 'complete-upload',
-          operation: 'CompleteMultipartUpload',
-          input: world.uploadId,
-          times: 0,
-        },
-        action: { kind: 'fail', status: 403, code: 'AccessDenied' },
-      };
-      await setFaults(world);
-    }),
-  ),
-  fc.constant(
-    step('completing works again, and what failed is redriven', async (world) => {
-      world.failing = undefined;
-      await setFaults(world);
-      for (const { name, status } of await world.stack.executions(world.uploadId))
-        if (status === 'FAILED') await world.stack.redrive(name);
-    }),
-  ),
-  fc
-    .record({
-      caller: fc.constantFrom(...CRASHING, ...MORE_CRASHING),
-      skip: fc.integer({ min: 0, max: 6 }),
-      when: fc.constantFrom('before' as const, 'after' as const),
-    })
-    .map(({ caller, skip, when }) =>
-      step(`${caller} is going to die ${when} call ${skip + 1}`, async (world) => {
-        world.crash = { caller, input: world.uploadId, skip, action: { kind: 'kill', when } };
-        await setFaults(world);
-      }),
-    ),
-];
+/** One round of the watchdog; one that dies comes again another time. */
+export async function watchOnce(world: World): Promise<void> {
+  try {
+    await world.stack.watch();
+  } catch (error) {
+    if (!(await isToldDeath(world)) || !world.died.includes('watchdog')) throw error;
+  }
+}
 
 interface Described {
   readonly status: string;
@@ -237,12 +254,18 @@ interface Described {
   readonly executionName?: string;
 }
 
-async function describe({ stack, uploadId }: World): Promise<Described | undefined> {
-  return await untilOk('status', async () => {
-    const response = await stack.api('GET', `/uploads/${uploadId}`);
-    if (response.status === 404) return undefined;
-    return (await conform('GET', '/uploads/{uploadId}', response)) as Described;
-  });
+async function describe(world: World): Promise<Described | undefined> {
+  const { stack, uploadId } = world;
+  return await untilOk(
+    'status',
+    async () => {
+      const response = await stack.api('GET', `/uploads/${uploadId}`);
+      if (response.status === 404) return undefined;
+      return (await conform('GET', '/uploads/{uploadId}', response)) as Described;
+    },
+    10,
+    passesIn(world),
+  );
 }
 
 /** The upload once no execution is under way, and the end of a failed one is on record. */
@@ -273,6 +296,7 @@ async function look(world: World, books: Books): Promise<void> {
     expect({ attempt, mayBeginAnew: books.mayBeginAnew || failed }).toEqual({ attempt, mayBeginAnew: true });
     // Then nobody can tell which pieces of the step are the new attempt's.
     if (failed) books.fresh = [];
+    if (books.attempt !== undefined) world.chronicle.note('begun anew');
     books.attempt = attempt;
     books.acknowledged = new Set();
     books.lies = new Set();
@@ -293,7 +317,19 @@ async function look(world: World, books: Books): Promise<void> {
     books.isCompleted = true;
     await expectCompleted(stack, uploadId, file, ['Upload Failed', 'Upload Expired']);
   }
-  books.mayBeginAnew = ['none', 'failed', 'aborted', 'expired'].includes(status);
+  books.mayBeginAnew = status === 'none' || OVER.includes(status);
+  books.status = status;
+  await chronicle(world, books);
+}
+
+async function chronicle(world: World, { isProxied, status, lies, attempt }: Books): Promise<void> {
+  if (status === 'none') world.chronicle.note('none');
+  else if (status === 'completing') world.chronicle.note('completing, and nobody at it');
+  else world.chronicle.note(`${isProxied ? 'proxied' : 'presigned'}: ${status}`);
+  if (status === 'uploading' && lies.size > 0 && (await hasFailed(world, attempt)))
+    world.chronicle.note('a lie came out');
+  await countDeaths(world);
+  for (const caller of world.died) world.chronicle.note(`${caller} died`);
 }
 
 /** The end of every walk: what is whole completes by itself, and what is not completes with its client. */
@@ -301,7 +337,7 @@ export async function finish(world: World, books: Books): Promise<void> {
   const { stack, file, uploadId } = world;
   await stack.setFaults([]);
   world.failing = undefined;
-  world.crash = undefined;
+  world.crashes = [];
   const { upload } = await settled(world);
   const isWhole = books.acknowledged.size === books.pieces && books.lies.size === 0;
   if (upload?.status === 'completing' || (upload?.status === 'uploading' && isWhole)) {
@@ -316,7 +352,7 @@ export async function finish(world: World, books: Books): Promise<void> {
     if (status === 'completed') return true;
     if (status !== 'completing')
       for (let piece = 1; piece <= books.pieces; piece++)
-        await untilOk('piece', async () => await send(world, books, piece));
+        await untilOk('piece', async () => await send(world, books, piece), 10, passesIn(world));
     return undefined;
   });
   await expectCompleted(stack, uploadId, file, ['Upload Failed', 'Upload Expired']);
