@@ -135,6 +135,11 @@ async function lookAtCompleting(services: LookServices, upload: UploadRecord, no
  * on at the task that failed, again and again, with growing pauses; until the upload is too old, and is given up.
  */
 async function lookAtFailed(services: LookServices, upload: UploadRecord, now: number): Promise<Outcome> {
+  if (upload.failure && !upload.announced) {
+    // Who recorded it died before it was told.
+    await recordFailure(services, upload, upload.failure, now);
+    return 'failed';
+  }
   const seconds = Math.floor(now / 1000);
   if (seconds >= upload.expiresAt || !upload.failure || isFinal(upload.failure))
     return await sweep(services, upload, now);

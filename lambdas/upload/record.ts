@@ -51,7 +51,7 @@ export interface UploadRecord extends Pieces {
   readonly failure?: { readonly error: string; readonly cause: string };
   /** How often the watchdog has redriven its execution. */
   readonly redrives?: number;
-  /** The event of an expired upload has been emitted. */
+  /** The event of an expired or failed upload has been emitted. */
   readonly announced?: boolean;
   /** Swept once already, after its end. */
   readonly swept?: boolean;

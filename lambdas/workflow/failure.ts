@@ -6,7 +6,7 @@ import {
   isoTime,
   type UploadFailedDetail,
 } from '../events/upload-event.ts';
-import { pauseBeforeLook } from '../upload/lifecycle.ts';
+import { FIRST_LOOK_SECONDS, pauseBeforeLook } from '../upload/lifecycle.ts';
 import { executionNameOf } from '../upload/record.ts';
 import type { UploadSettings } from '../upload/settings.ts';
 import { changeUpload, getUpload, type Table } from '../upload/store.ts';
@@ -47,15 +47,16 @@ export async function recordFailure(
     await putEvent(eventBus, DETAIL_TYPES.completed, completedDetail(current, bucketName, {}));
     return 'announced';
   }
+  const seconds = Math.floor(now / 1000);
   const expiresAt = current.createdAt + settings.maxAgeSeconds;
   const failed = await changeUpload(table, current, {
     set: {
       status: 'failed',
       failure: { error: failure.error, cause: messageOf(failure.cause).slice(0, MAX_CAUSE) },
       expiresAt,
-      nextLook: isFinal(failure)
-        ? expiresAt
-        : Math.min(Math.floor(now / 1000) + pauseBeforeLook(current.redrives ?? 0), expiresAt),
+      // Whoever dies before it is told has the watchdog tell it.
+      announced: undefined,
+      nextLook: seconds + FIRST_LOOK_SECONDS,
     },
     // `failed` too: an earlier try at this may have died before it could emit the event.
     when: { status: ['completing', 'failed'], run: input.run },
@@ -65,12 +66,17 @@ export async function recordFailure(
   const name = executionNameOf(failed);
   const detail: UploadFailedDetail = {
     ...eventDetail(failed, bucketName, `${name}:failed`),
-    failedAt: isoTime(Math.floor(now / 1000)),
+    failedAt: isoTime(seconds),
     executionName: name,
     error: failure.error,
     cause: failure.cause.slice(0, MAX_CAUSE),
   };
   await putEvent(eventBus, DETAIL_TYPES.failed, detail);
+  const redrivenAt = seconds + pauseBeforeLook(current.redrives ?? 0);
+  await changeUpload(table, failed, {
+    set: { announced: true, nextLook: isFinal(failure) ? expiresAt : Math.min(redrivenAt, expiresAt) },
+    when: { status: ['failed'], run: input.run },
+  });
   return 'failed';
 }
 

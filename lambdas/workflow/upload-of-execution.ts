@@ -22,7 +22,12 @@ export async function uploadOfExecution(
   if (upload.status === 'completing' || upload.status === 'completed') return upload;
   const redriven = await changeUpload(table, upload, {
     // A failed upload was to be looked at when its time is over; this one soon, for what earlier attempts left behind.
-    set: { status: 'completing', failure: undefined, ...soonerLook(upload, Math.floor(now / 1000)) },
+    set: {
+      status: 'completing',
+      failure: undefined,
+      announced: undefined,
+      ...soonerLook(upload, Math.floor(now / 1000)),
+    },
     // `completing` too: the SDK repeats a write whose answer was lost.
     when: { status: ['failed', 'completing'], run },
   });

@@ -47,16 +47,17 @@ import { TestStack, until } from '../support/stack.ts';
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const CHUNK = 64 * KiB;
+/** Ceph leaves the ETag out of its answer to a completion, so that the object is asked for it: a call more. */
+const ON_CEPH = process.env.ENGINES === 'real';
+
 const PIECES: Readonly<Record<Mode, readonly number[]>> = {
-  proxy: [1, 10, 1_000, 10_000],
+  // Ten thousand are the same there, and take minutes.
+  proxy: [1, 10, 1_000, ...(ON_CEPH ? [] : [10_000])],
   presigned: [1, 10, 1_000, 10_000],
 };
 
 /** Parts for which one request gets URLs, and which one request reports. */
 const BATCH = 50;
-
-/** Ceph leaves the ETag out of its answer to a completion, so that the object is asked for it: a call more. */
-const ON_CEPH = process.env.ENGINES === 'real';
 
 const lives = new Map<string, CountedLife>();
 const lifeOf = (mode: Mode, pieces: number): CountedLife => {
@@ -387,7 +388,8 @@ describe('the record', () => {
       );
     }
     const recorded = readCounted();
-    const known = ON_CEPH ? recorded.uploads.map(asOnCeph) : recorded.uploads;
+    const comparable = recorded.uploads.filter(({ mode, pieces }) => PIECES[mode].includes(pieces));
+    const known = ON_CEPH ? comparable.map(asOnCeph) : comparable;
     expect(rounded(uploads)).toEqual(rounded(known));
     for (const [index, upload] of uploads.entries()) {
       const reads = total(known[index]?.calls ?? {}, 'readUnits');

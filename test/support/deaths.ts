@@ -9,6 +9,8 @@ export interface Step {
   readonly send: () => Promise<unknown>;
   /** Makes the same calls as an earlier step does: a death in that one stands for a death in this one. */
   readonly asBefore?: boolean;
+  /** The pieces that are there for good once it succeeded; none of them, where it is the upload that is there. */
+  readonly acknowledges?: readonly number[];
 }
 
 /** A call at which a function, or the state machine, is to die: the n-th of its kind that is about one upload. */
@@ -83,19 +85,22 @@ export const deathsAt = (
 export const lastCall = async (stack: TestStack): Promise<number> => (await stack.calls()).at(-1)?.seq ?? 0;
 
 /** The state machine's own calls come from no thread that could be killed: their connection is cut instead. */
-export const ruleFor = (death: Death, uploadId: string): FaultRule => ({
-  id: `${uploadId} ${deathName(death)}`,
+export const ruleFor = (death: Death, mark: string): FaultRule => ({
+  id: `${mark} ${deathName(death)}`,
   service: death.service,
   operation: death.operation,
   caller: death.caller,
-  input: uploadId,
+  input: mark,
   skip: death.nth - 1,
   action: { kind: death.caller === 'workflow' ? 'cut' : 'kill', when: death.when },
 });
 
 /** Which of the rules that are set never struck: a test with such a death proves nothing. */
-export async function deathsThatDidNotHappen(stack: TestStack): Promise<string[]> {
-  const rules = await stack.faults();
+export async function deathsThatDidNotHappen(
+  stack: TestStack,
+  isDeath: (rule: FaultRule) => boolean = () => true,
+): Promise<string[]> {
+  const rules = (await stack.faults()).filter(({ rule }) => isDeath(rule));
   return rules.filter(({ struck }) => struck !== 1).map(({ rule, struck }) => `${rule.id}: ${struck} times`);
 }
 
@@ -108,17 +113,17 @@ export async function playToTheEnd(steps: readonly Step[]): Promise<void> {
   for (const { name, send } of steps) await untilOk(name, send);
 }
 
-/** A client that goes away at the first request that dies. @returns whether one did */
-export async function playToTheDeath(steps: readonly Step[]): Promise<boolean> {
-  for (const { send } of steps) {
+/** A client that goes away at the first request that dies. @returns the steps that succeeded before; undefined: all */
+export async function playToTheDeath(steps: readonly Step[]): Promise<readonly Step[] | undefined> {
+  for (const [index, { send }] of steps.entries()) {
     try {
       await send();
     } catch (error) {
-      if ((error as { status?: number }).status === 500) return true;
+      if ((error as { status?: number }).status === 500) return steps.slice(0, index);
       throw error;
     }
   }
-  return false;
+  return undefined;
 }
 
 /** Plays every case, some at a time, and gives what went wrong in each. */

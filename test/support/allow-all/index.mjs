@@ -1,0 +1,2 @@
+/** Asked before an upload begins: each may. */
+export const handler = async () => ({ allow: true });
