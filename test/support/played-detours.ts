@@ -46,8 +46,15 @@ const untilItem = (
 export const openedAgain = (stack: TestStack, about: About): Step =>
   untilItem(stack, about, 'the upload to be open again', ({ run }) => run === 2);
 
-export const failedForGood = (stack: TestStack, about: About): Step =>
-  untilItem(stack, about, 'the upload to have failed', ({ status }) => status === 'failed');
+/** By what was told, not by its status: a client that repeats what got no answer may have begun it anew already. */
+export const failedForGood = (stack: TestStack, { uploadId }: About): Step => ({
+  name: 'the upload to have failed',
+  send: async () =>
+    await until('the upload to have failed', 60_000, async () => {
+      const events = await stack.events(uploadId);
+      return events.some((event) => event['detail-type'] === 'Upload Failed') || undefined;
+    }),
+});
 
 /**
  * Two who do the same: the first is held up when it has made its multipart upload, until the second has made another,
