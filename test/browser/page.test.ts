@@ -186,7 +186,8 @@ test('300 MB in presigned mode take no more of the server’s memory than 60 MB 
     console.log(
       `server: ${Math.round(small / MiB)} MiB with 60 MB, ${Math.round(large / MiB)} MiB with 300 MB`,
     );
-    expect(large - small).toBeLessThan(75_000_000);
+    // Who kept the file would hold 240 MB more. Buffers that wait for the collector are its luck: 15 to 95 MB here.
+    expect(large - small).toBeLessThan(150_000_000);
     expect(errors).toEqual([]);
   } finally {
     await fresh.stop();

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { AbortMultipartUploadCommand, DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import type { FaultRule } from '../../local/types.ts';
@@ -56,6 +57,24 @@ const post = async (stack: TestStack, file: SourceFile, chunk: Chunk | undefined
 
 const create = async (stack: TestStack, file: SourceFile): Promise<CreatedUpload> =>
   (await conform('POST', '/uploads', await stack.api('POST', '/uploads', createBody(file)))) as CreatedUpload;
+
+const itemOf = async (stack: TestStack, uploadId: string): Promise<Record<string, unknown> | undefined> =>
+  (await stack.items()).find(({ pk, sk }) => String(pk).endsWith(`#${uploadId}`) && sk === 'upload');
+
+/** An upload of one part as it begins where content is looked at, also where that is off by now. */
+const createLookedAt = async (stack: TestStack, file: SourceFile): Promise<CreatedUpload> => {
+  const { uploadId } = await create(stack, file);
+  const { pk } = (await itemOf(stack, uploadId)) ?? {};
+  await stack.dynamodb.send(
+    new UpdateItemCommand({
+      TableName: stack.tableName,
+      Key: { pk: { S: String(pk) }, sk: { S: 'upload' } },
+      UpdateExpression: 'SET firstPartStaged = :true',
+      ExpressionAttributeValues: { ':true': { BOOL: true } },
+    }),
+  );
+  return await create(stack, file);
+};
 
 const sign = async (stack: TestStack, { uploadId }: CreatedUpload, partNumber: number): Promise<string> => {
   const answer = await stack.api('POST', `/uploads/${uploadId}/part-urls`, { partNumbers: [partNumber] });
@@ -352,6 +371,50 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'a failure that has passed is redriven by the watchdog',
+    play: async (stack) => {
+      const { file, uploadId, last } = await staged(stack);
+      await withFaults(stack, [stopAt(uploadId)], async () => {
+        await post(stack, file, last);
+        await failed(stack, uploadId, 'AccessDenied');
+      });
+      await until(
+        'the failure to be told',
+        20_000,
+        async () => (await itemOf(stack, uploadId))?.announced === true || undefined,
+      );
+      await look(stack);
+      await completed(stack, uploadId, file);
+    },
+  },
+  {
+    name: 'an upload whose first part is to be looked at goes on so, whatever the options are by now',
+    play: async (stack) => {
+      const file = video(200);
+      const { uploadId, partUrls } = await createLookedAt(stack, file);
+      await report(stack, uploadId, [await putPart(partUrls[0]?.url ?? '', file.bytes)]);
+      await completed(stack, uploadId, file);
+    },
+  },
+  {
+    name: 'a first part by a URL that is signed anew',
+    play: async (stack) => {
+      const file = video(200);
+      const upload = await createLookedAt(stack, file);
+      await report(stack, upload.uploadId, [await putPart(await sign(stack, upload, 1), file.bytes)]);
+      await completed(stack, upload.uploadId, file);
+    },
+  },
+  {
+    name: 'a first part that was reported and is not there is asked for again',
+    play: async (stack) => {
+      const { uploadId } = await createLookedAt(stack, video(200));
+      await report(stack, uploadId, ['f'.repeat(32)]);
+      await failed(stack, uploadId, 'PartsMissing');
+      await expectStatus(stack, uploadId, 'uploading');
+    },
+  },
+  {
     name: 'an execution that an operator stops is a failure',
     play: async (stack) => {
       const { file, uploadId, last } = await staged(stack);
@@ -526,28 +589,6 @@ export const SCENARIOS: readonly Scenario[] = [
       );
       if (deliveries.some(({ status }) => status !== 'delivered'))
         throw new Error(JSON.stringify(deliveries));
-    },
-  },
-];
-
-/** What further options bring: content is looked at. */
-export const FEATURE_SCENARIOS: readonly Scenario[] = [
-  {
-    name: 'a first part that was reported and is not there is asked for again',
-    play: async (stack) => {
-      const upload = await create(stack, video(200));
-      await report(stack, upload.uploadId, ['f'.repeat(32)]);
-      await failed(stack, upload.uploadId, 'PartsMissing');
-      await expectStatus(stack, upload.uploadId, 'uploading');
-    },
-  },
-  {
-    name: 'a first part by a URL that is signed anew',
-    play: async (stack) => {
-      const file = video(200);
-      const upload = await create(stack, file);
-      await report(stack, upload.uploadId, [await putPart(await sign(stack, upload, 1), file.bytes)]);
-      await completed(stack, upload.uploadId, file);
     },
   },
 ];
