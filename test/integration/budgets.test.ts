@@ -395,7 +395,9 @@ describe('the record', () => {
       const reads = total(known[index]?.calls ?? {}, 'readUnits');
       expect(Math.abs(total(upload.calls, 'readUnits') - reads)).toBeLessThanOrEqual(2);
     }
-    expect(idleRun).toEqual(recorded.idleRun);
+    // DynamoDB Local charges nothing for a query that finds nothing.
+    const idle = ON_CEPH ? withoutReadUnits : (calls: Calls): Calls => calls;
+    expect(idle(idleRun)).toEqual(idle(recorded.idleRun));
     expect({ ...look, calls: withoutReadUnits(look.calls) }).toEqual({
       ...recorded.look,
       calls: withoutReadUnits(recorded.look.calls),

@@ -133,7 +133,9 @@ describe.each(groups)('with %s', (_, context) => {
     partNumber: number,
   ): Promise<string | undefined> => {
     const url = partUrls.find((part) => part.partNumber === partNumber)?.url ?? '';
-    return await putPart(url, partBytes(file, PART, partNumber)).catch((error: Error) => {
+    // S3 may answer, and close, before it has read what it will not have.
+    const put = async (): Promise<string> => await putPart(url, partBytes(file, PART, partNumber));
+    return await untilOk('part', put).catch((error: Error) => {
       if (!error.message.includes('NoSuchUpload')) throw error;
       return undefined;
     });
